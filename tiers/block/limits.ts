@@ -1,0 +1,92 @@
+import { assert } from './assert.ts'
+
+/** Every numeric limit of the product, with unit and reason. The file refuses to load when two of them
+ *  contradict each other. */
+
+/** Slots start at multiples of this, in bytes. Why: the largest alignment that direct I/O asks for in practice,
+ *  and the header page of a stored block. */
+export const slotPageBytes = 4_096
+/** Arena segments are this long, in bytes. Why: one size class takes and gives back space in such pieces; large
+ *  enough to be a sequential run for a drive, small enough that a small tier has several. */
+export const segmentBytes = 64 * 2 ** 20
+/** Smallest and largest payload of one block, in bytes. Why: below, headers dominate; above, a block no
+ *  longer fits a segment together with its header page. */
+export const blockBytesMin = 512
+export const blockBytesMax = segmentBytes - slotPageBytes
+/** Planes of a layout. Why: K, V and their scales are four; eight leaves room and keeps descriptors small. */
+export const layoutPlanesMax = 8
+
+/** Blocks of one request that one frame may name. Why: a million tokens in blocks of 16 is 65,536. */
+export const chainBlocksMax = 65_536
+/** Tokens of one request. Why: the longest context windows in service are a million tokens. */
+export const chainTokensMax = 1_048_576
+/** One frame on the unix socket, in bytes, header included. Why: a full chain of tokens is 4 MiB. */
+export const frameBytesMax = 8 * 2 ** 20
+/** Text fields on the wire (model names, tenants), in bytes of UTF-8. */
+export const wireTextBytesMax = 1_024
+/** Sessions at one daemon. Why: engines of one node, with room for restarts. */
+export const sessionsMax = 64
+/** Namespaces one daemon interns. Why: tenants times models of one node; each costs a few hundred bytes. */
+export const namespacesMax = 16_384
+/** Regions and places one session may hold. */
+export const sessionRegionsMax = 64
+/** Asks of one session that may wait at once. Why: more than an engine has requests is a runaway client. */
+export const sessionAsksMax = 256
+/** Descriptors that wait at the door for their frame. Why: they are matched within one round trip. */
+export const waitingDescriptorsMax = 64
+
+/** Largest number of blocks in one transfer plan. Why: a plan is the unit of cancellation. */
+export const planBlocksMax = 256
+/** Plans that may run at once. Cost: planBlocksMax * plansInFlightMax completion records. */
+export const plansInFlightMax = 8
+/** Completion ring length, in records. Why: the native side must never wait for JavaScript. */
+export const completionRingLength = 4_096
+
+/** Longest single copy we allow before its slot is given up for lost, in milliseconds. */
+export const copyMsMax = 2_000
+/** Longest lease without renewal, in milliseconds. */
+export const leaseMsMax = 10_000
+/** Default and longest deadline of a Load, in milliseconds. Why: past it the engine would have computed. */
+export const loadDeadlineMsDefault = 2_000
+export const loadDeadlineMsMax = 30_000
+/** Longest wait of a client for the daemon's hello, in milliseconds. */
+export const helloMsMax = 1_000
+
+/** Events one publisher keeps for late readers. Why: a reader that lost more asks for a snapshot. */
+export const eventsKeptMax = 65_536
+/** Blocks in one event. Why: bounds the decoder and the size of one message. */
+export const eventBlocksMax = 4_096
+
+/** Errors in a row, or milliseconds of silence, after which a tier is left out for a while. */
+export const tierErrorsMax = 3
+export const tierRestMs = 5_000
+
+/** Payload bytes of one S3 pack aimed at, and the most in one object. Why: large enough that a request's
+ *  fixed cost vanishes, small enough for one PUT without parts. */
+export const packBytesTarget = 16 * 2 ** 20
+export const packBytesMax = 80 * 2 ** 20
+/** Longest time a block waits for its pack to fill, in milliseconds. */
+export const packWaitMsMax = 1_000
+/** Longest S3 request in milliseconds, and the slowest rate that still counts as alive, in bytes per second. */
+export const s3RequestMsMax = 5_000
+export const s3BytesPerSecondMin = 2 ** 20
+/** S3 requests in flight. */
+export const s3RequestsMax = 16
+
+/** Body of one client request at the router, in bytes. Why: a million tokens of text is about 4 MiB; images come on top. */
+export const requestBodyBytesMax = 32 * 2 ** 20
+/** Depth of JSON we are willing to walk. */
+export const jsonDepthMax = 64
+/** Requests that may wait for one engine's slots. Why: past that, waiting is longer than a retry elsewhere. */
+export const engineQueueMax = 128
+/** Workers one router knows. */
+export const workersMax = 1_024
+/** Time a stop may take before everything left is cut, in milliseconds. */
+export const stopMsMax = 2_500
+
+assert(planBlocksMax * plansInFlightMax <= completionRingLength, 'a full load of plans must fit the ring')
+assert(copyMsMax * 2 < leaseMsMax, 'a lease must outlive the copy it protects, with one retry')
+assert(blockBytesMax + slotPageBytes <= segmentBytes, 'a block and its header page must fit a segment')
+assert(chainTokensMax * 4 + 65_536 <= frameBytesMax, 'a full chain of tokens must fit a frame')
+assert(packBytesTarget <= packBytesMax && blockBytesMax <= packBytesMax, 'any block fits some pack')
+assert(segmentBytes % slotPageBytes === 0, 'segments hold whole pages')
