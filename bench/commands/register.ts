@@ -1,0 +1,5 @@
+import type { BenchCommand } from '../command.ts'
+import { command as analyze } from './analyze.ts'
+
+/** Every word after `terrace bench`, in the order of the help page. */
+export const commands: readonly BenchCommand[] = [analyze]
