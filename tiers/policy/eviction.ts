@@ -5,6 +5,18 @@ export type Row = number
 /** No row: the answer of `victim` when every resident row is held, and the parent of a root. */
 export const noRow: Row = -1
 
+/** How soon a block is expected back, as told by a client or inferred by the router. */
+export type HintClass = 'none' | 'soon' | 'minutes' | 'later' | 'never'
+
+/** What is known about a visit beside its chain. Every field may be absent: a policy works without it. */
+export type VisitNotes = {
+  readonly hint: HintClass
+  /** Milliseconds to the next request of the same session, or null when nobody can tell. */
+  readonly expectNextMs: number | null
+  /** Dense tenant number, 0 when there is only one. */
+  readonly tenant: number
+}
+
 /** Chooses which block to give up. It sees rows, positions and times, never keys, bytes, files or clocks, so
  *  the same object runs in the daemon and in the bench.
  *
@@ -15,16 +27,26 @@ export const noRow: Row = -1
  *  Invariant: a policy knows exactly the rows that were added and not dropped. */
 export interface EvictionPolicy {
   readonly name: string
-  /** A request walked this chain: `rows[0..count)`, root first, `noRow` where a block has no row yet.
-   *  The first `readyCount` of them were ready (hits). Resident rows behind the first gap count as touched. */
-  onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number): void
+  /** A request walked this chain: `rows[0..count)`, root first, `noRow` (or a row that is not resident) where a
+   *  block is absent. The first `readyCount` were ready (hits). Resident rows behind the first gap count as touched. */
+  onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number, notes?: VisitNotes): void
   /** A block became resident. `parent` is the row of the block before it (`noRow` for a root or when the parent
-   *  is not resident), `position` its index in the chain, `chainLength` the length of the request's chain. */
-  onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number): void
+   *  is not resident), `position` its index in the chain, `chainLength` the length of the request's chain.
+   *  `name` outlives the residence (bits of the key; the bench gives the row itself): policies that remember
+   *  what they evicted recognise it by this number. Without it they remember nothing. */
+  onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void
   /** The request is over. */
   onVisitEnd(): void
   /** A block left, by eviction or otherwise. `evicted` is true when it left because `victim` named it. */
   onDrop(row: Row, evicted: boolean, nowMs: number): void
   /** The row to give up next, or `noRow` when every candidate is held. */
   victim(held: (row: Row) => boolean, nowMs: number): Row
+}
+
+/** What a policy is built from. `chance` gives 32 random bits; it comes from the World. */
+export type PolicySizes = {
+  /** Rows are below this number. */
+  readonly rowMax: number
+  readonly capacityBlocks: number
+  readonly chance: () => number
 }

@@ -1,0 +1,164 @@
+import { type EvictionPolicy, noRow, type PolicySizes, type Row } from './eviction.ts'
+import { HazardTables } from './hazard-tables.ts'
+import { LeafSet } from './leaf-set.ts'
+import { LeafTree } from './leaf-tree.ts'
+
+/** Ages of hazard B: 96 buckets, four per doubling, from a tenth of a second. */
+const timeBuckets = 96
+const timeStepMs = 100
+const secondsPerStep = 0.1
+
+export function timeBucketOf(ageMs: number): number {
+  const bucket = Math.floor(4 * Math.log2(ageMs / timeStepMs + 1))
+  return bucket < 0 ? 0 : bucket >= timeBuckets ? timeBuckets - 1 : bucket
+}
+
+export const timeMidOf = (bucket: number): number => (2 ** ((bucket + 0.5) / 4) - 1) * secondsPerStep
+
+/** Ages of hazard A: 64 buckets of requests, four per doubling. */
+const visitBuckets = 64
+const visitBucketOf = (age: number): number =>
+  Math.min(visitBuckets - 1, Math.floor(4 * Math.log2(Math.max(1, age))))
+
+/** Which variant of the hazard policy to build: `draws` leaves are looked at per eviction, learned counts fade by
+ *  `decay` at each relearning. */
+export type HazardKind = { readonly ages: 'time' | 'visits'; readonly draws: number; readonly decay: number }
+
+/** Evicts, of some leaves drawn at random, the one with the lowest expected hits per unit of further residence,
+ *  learned per class of blocks and age (after LHD). Classes: uses, turn of the conversation, place in the request, branching. */
+export class Hazard implements EvictionPolicy {
+  readonly name: string
+  readonly #kind: HazardKind
+  readonly #chance: () => number
+  readonly #tree: LeafTree
+  readonly #leaves: LeafSet
+  readonly #tables: HazardTables
+  readonly #bucketCount: number
+  readonly #uses: Int32Array
+  readonly #turn: Int32Array
+  readonly #class: Uint8Array
+  readonly #lastUse: Float64Array
+  readonly #relearnEvery: number
+  #evictions = 0
+  #visit = -1
+  #turnNow = 0
+
+  constructor(name: string, sizes: PolicySizes, kind: HazardKind) {
+    this.name = name
+    this.#kind = kind
+    this.#chance = sizes.chance
+    this.#tree = new LeafTree(sizes.rowMax)
+    this.#leaves = new LeafSet(sizes.rowMax)
+    this.#bucketCount = kind.ages === 'time' ? timeBuckets : visitBuckets
+    this.#tables = new HazardTables(
+      kind.ages === 'time'
+        ? {
+            classCount: 120,
+            bucketCount: timeBuckets,
+            midOf: timeMidOf,
+            prior: 50,
+            hitFloor: 1e-6,
+            timeFloor: () => 1e-3,
+            decay: kind.decay,
+          }
+        : {
+            classCount: 48,
+            bucketCount: visitBuckets,
+            midOf: (bucket) => 2 ** ((bucket + 0.5) / 4),
+            prior: 0,
+            hitFloor: 1e-3,
+            timeFloor: (bucket) => 4e-3 * 2 ** ((bucket + 0.5) / 4) + 1e-9,
+            decay: kind.decay,
+          },
+    )
+    this.#uses = new Int32Array(sizes.rowMax)
+    this.#turn = new Int32Array(sizes.rowMax)
+    this.#class = new Uint8Array(sizes.rowMax)
+    this.#lastUse = new Float64Array(sizes.rowMax)
+    this.#relearnEvery = Math.max(2000, Math.floor(sizes.capacityBlocks / 4))
+  }
+
+  onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number): void {
+    this.#visit += 1
+    const last = readyCount > 1 ? (rows[readyCount - 1] as number) : noRow
+    this.#turnNow = last === noRow ? 0 : (this.#turn[last] as number) + 1
+    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    for (let at = 0; at < count; at += 1) {
+      const row = rows[at] as number
+      if (!this.#tree.isResident(row)) continue
+      this.#tree.mark(row)
+      this.#tables.hit(this.#cellOf(row, now))
+      const uses = (this.#uses[row] as number) + 1
+      this.#uses[row] = uses
+      this.#lastUse[row] = now
+      this.#class[row] = this.#classOf(row, uses, at, count)
+      if (at === readyCount - 1) this.#turn[row] = this.#turnNow
+    }
+  }
+
+  onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number): void {
+    this.#leaves.remove(parent)
+    this.#tree.add(row, parent)
+    this.#leaves.add(row)
+    this.#uses[row] = 1
+    this.#turn[row] = this.#turnNow
+    this.#lastUse[row] = this.#kind.ages === 'time' ? nowMs : this.#visit
+    this.#class[row] = this.#classOf(row, 1, position, chainLength)
+  }
+
+  onVisitEnd(): void {
+    this.#tree.unmark(() => {})
+  }
+
+  onDrop(row: Row, evicted: boolean, nowMs: number): void {
+    if (evicted) {
+      this.#tables.evicted(this.#cellOf(row, this.#kind.ages === 'time' ? nowMs : this.#visit))
+      this.#evictions += 1
+      if (this.#evictions % this.#relearnEvery === 0) this.#tables.relearn()
+    }
+    this.#leaves.remove(row)
+    const parent = this.#tree.drop(row)
+    if (parent !== noRow) this.#leaves.add(parent)
+  }
+
+  victim(held: (row: Row) => boolean, nowMs: number): Row {
+    const leaves = this.#leaves
+    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    let best = noRow
+    let lowest = Number.POSITIVE_INFINITY
+    for (let draw = 0; draw < this.#kind.draws && leaves.length > 0; draw += 1) {
+      const row = leaves.at(this.#chance() % leaves.length)
+      if (this.#tree.onPath(row) || held(row)) continue
+      const density = this.#tables.density[this.#cellOf(row, now)] as number
+      if (density >= lowest) continue
+      lowest = density
+      best = row
+    }
+    if (best !== noRow) return best
+    for (let place = 0; place < leaves.length; place += 1) {
+      const row = leaves.at(place)
+      if (!this.#tree.onPath(row) && !held(row)) return row
+    }
+    return noRow
+  }
+
+  #cellOf(row: Row, now: number): number {
+    const age = now - (this.#lastUse[row] as number)
+    const bucket = this.#kind.ages === 'time' ? timeBucketOf(age) : visitBucketOf(age)
+    return (this.#class[row] as number) * this.#bucketCount + bucket
+  }
+
+  #classOf(row: Row, uses: number, position: number, chainLength: number): number {
+    const branches = this.#tree.childrenOf(row) > 1 ? 1 : 0
+    const toEnd = chainLength - position
+    if (this.#kind.ages === 'time') {
+      const used = uses >= 9 ? 4 : uses >= 5 ? 3 : uses >= 3 ? 2 : uses - 1
+      const turn = this.#turnNow >= 6 ? 3 : this.#turnNow >= 3 ? 2 : this.#turnNow >= 1 ? 1 : 0
+      const place = toEnd <= 1 ? 0 : position < 4 ? 1 : 2
+      return ((used * 4 + turn) * 3 + place) * 2 + branches
+    }
+    const used = uses >= 9 ? 5 : uses >= 5 ? 4 : uses >= 3 ? 3 : uses
+    const place = toEnd <= 1 ? 0 : position < 8 ? 1 : toEnd <= 8 ? 2 : 3
+    return used * 8 + place * 2 + branches
+  }
+}
