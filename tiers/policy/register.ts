@@ -40,7 +40,11 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
   })
   return [
     entry('', 'leaf-first', 'A request touches its blocks from last to first, so tails leave first.'),
-    entry('-root-first', 'root-first', 'A request touches its blocks from first to last, so roots leave first.'),
+    entry(
+      '-root-first',
+      'root-first',
+      'A request touches its blocks from first to last, so roots leave first.',
+    ),
   ]
 }
 
@@ -59,24 +63,80 @@ export const policies: readonly PolicyEntry[] = [
   ...flatPair('lru', 'Least recently used block leaves.', (rowMax) => new Lru(rowMax)),
   ...flatPair('clock', 'Second chance: one bit per block buys another round.', (rowMax) => new Clock(rowMax)),
   ...flatPair('lfu', 'Least often used block leaves; counts never age.', (rowMax) => new Lfu(rowMax)),
-  ...flatPair('sieve', 'A hand walks the queue and spares used blocks in place.', (rowMax) => new Sieve(rowMax)),
-  ...flatPair('slru', 'Probation and a protected segment of 80 %.', (rowMax, capacity) => new Slru(rowMax, capacity)),
-  ...flatPair('2q', 'A first-in-first-out quarter in front of an LRU; ghosts enter the LRU.', (rowMax, capacity) => new TwoQueue(rowMax, capacity)),
-  ...flatPair('s3-fifo', 'A small queue filters blocks that are used once.', (rowMax, capacity) => new S3Fifo(rowMax, capacity, 1)),
-  ...flatPair('s3-fifo-2', 'As s3-fifo, but two uses are needed to stay.', (rowMax, capacity) => new S3Fifo(rowMax, capacity, 2)),
-  ...flatPair('arc', 'Two LRU lists, used once and again, shared out by ghost hits.', (rowMax, capacity) => new Arc(rowMax, capacity)),
-  ...flatPair('w-tinylfu', 'A window of 1 % in front of a frequency-guarded LRU.', (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.01)),
-  ...flatPair('w-tinylfu-20', 'As w-tinylfu with a window of 20 %.', (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.2)),
-  ...flatPair('w-tinylfu-50', 'As w-tinylfu with a window of 50 %.', (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.5)),
-  leafOnly('lru-leaf-only', 'LRU over the leaves of the prefix tree; the path being served is never a victim.', rankByRecency),
+  ...flatPair(
+    'sieve',
+    'A hand walks the queue and spares used blocks in place.',
+    (rowMax) => new Sieve(rowMax),
+  ),
+  ...flatPair(
+    'slru',
+    'Probation and a protected segment of 80 %.',
+    (rowMax, capacity) => new Slru(rowMax, capacity),
+  ),
+  ...flatPair(
+    '2q',
+    'A first-in-first-out quarter in front of an LRU; ghosts enter the LRU.',
+    (rowMax, capacity) => new TwoQueue(rowMax, capacity),
+  ),
+  ...flatPair(
+    's3-fifo',
+    'A small queue filters blocks that are used once.',
+    (rowMax, capacity) => new S3Fifo(rowMax, capacity, 1),
+  ),
+  ...flatPair(
+    's3-fifo-2',
+    'As s3-fifo, but two uses are needed to stay.',
+    (rowMax, capacity) => new S3Fifo(rowMax, capacity, 2),
+  ),
+  ...flatPair(
+    'arc',
+    'Two LRU lists, used once and again, shared out by ghost hits.',
+    (rowMax, capacity) => new Arc(rowMax, capacity),
+  ),
+  ...flatPair(
+    'w-tinylfu',
+    'A window of 1 % in front of a frequency-guarded LRU.',
+    (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.01),
+  ),
+  ...flatPair(
+    'w-tinylfu-20',
+    'As w-tinylfu with a window of 20 %.',
+    (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.2),
+  ),
+  ...flatPair(
+    'w-tinylfu-50',
+    'As w-tinylfu with a window of 50 %.',
+    (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.5),
+  ),
+  leafOnly(
+    'lru-leaf-only',
+    'LRU over the leaves of the prefix tree; the path being served is never a victim.',
+    rankByRecency,
+  ),
   leafOnly('fifo-leaf-only', 'FIFO over the leaves of the prefix tree.', rankByAge),
   leafOnly('lfu-leaf-only', 'LFU over the leaves of the prefix tree.', rankByUses),
-  leafOnly('lfu-aged', 'LFU over leaves whose counts start at the level of the last victims.', rankByAgedUses),
+  leafOnly(
+    'lfu-aged',
+    'LFU over leaves whose counts start at the level of the last victims.',
+    rankByAgedUses,
+  ),
   leafOnly('gdsf', 'LFU-aged over leaves where deep blocks cost more.', rankByAgedDepthUses),
-  hazard('hazard', 'Expected hits per second of residence, learned by class and age; 64 leaves drawn.', { ages: 'time', draws: 64, decay: 0.97 }),
+  hazard('hazard', 'Expected hits per second of residence, learned by class and age; 64 leaves drawn.', {
+    ages: 'time',
+    draws: 64,
+    decay: 0.97,
+  }),
   hazard('hazard-90', 'As hazard, forgetting faster (0.90).', { ages: 'time', draws: 64, decay: 0.9 }),
-  hazard('hazard-256', 'As hazard with 256 leaves drawn, forgetting at 0.95.', { ages: 'time', draws: 256, decay: 0.95 }),
-  hazard('hazard-visits', 'As hazard with ages counted in requests.', { ages: 'visits', draws: 64, decay: 0.9 }),
+  hazard('hazard-256', 'As hazard with 256 leaves drawn, forgetting at 0.95.', {
+    ages: 'time',
+    draws: 256,
+    decay: 0.95,
+  }),
+  hazard('hazard-visits', 'As hazard with ages counted in requests.', {
+    ages: 'visits',
+    draws: 64,
+    decay: 0.9,
+  }),
 ]
 
 export function policyNamed(name: string): PolicyEntry | null {
