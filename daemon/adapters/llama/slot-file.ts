@@ -1,3 +1,5 @@
+import type { Layout, Place, PlanePlace } from '../../../tiers/block/layout.ts'
+
 /** The file that llama-server writes for `POST /slots/I?action=save`, and reads back for `restore`.
  *
  *  Little endian: magic, version, tokens, then for each stream a cell count; for the slot's own stream a
@@ -26,24 +28,19 @@ export type SlotShape = {
   readonly stream: number
   /** Sequence id written in every cell: the slot's number. */
   readonly sequence: number
+} & CacheShape
+
+/** The part of the shape that is the same for every slot: number type (as ggml counts them) and bytes of one cell in one layer. */
+export type CacheShape = {
   readonly layerCount: number
-  /** Number type of keys and of values, as ggml counts them. */
   readonly keyType: number
   readonly valueType: number
-  /** Bytes of one cell's key (and value) in one layer. */
-  readonly rowBytes: number
+  readonly keyRowBytes: number
+  readonly valueRowBytes: number
 }
 
-/** Where the KV bytes of a slot file lie: byte offset of the piece of block b, layer l, kind k (0 keys, 1 values) is
- *  base + k * kvStride + l * layerStride + b * blockStride. */
-export type SlotLayout = {
-  readonly baseOffset: number
-  readonly kvStrideBytes: number
-  readonly layerStrideBytes: number
-  readonly blockStrideBytes: number
-  readonly pieceBytes: number
-  readonly fileBytes: number
-}
+/** The parts of a file around its KV bytes. */
+type Extent = { readonly keysAt: number; readonly valuesAt: number; readonly dataEnd: number }
 
 /** Why a file is not used. `media`, `transposed`, `rows` and `shape` name caches that have no affine layout. */
 export type SlotRefusal =
@@ -60,7 +57,12 @@ export type SlotRefusal =
   | 'trailing'
 
 export type SlotFile =
-  | { readonly as: 'slot'; readonly tokens: Int32Array; readonly shape: SlotShape; readonly baseOffset: number }
+  | {
+      readonly as: 'slot'
+      readonly tokens: Int32Array
+      readonly shape: SlotShape
+      readonly baseOffset: number
+    }
   | { readonly as: 'empty' }
   | { readonly as: 'refused'; readonly why: SlotRefusal }
 
@@ -108,7 +110,7 @@ function parse(readAt: ReadAt, fileBytes: number): SlotFile {
   if (streamCount === 0 || streamCount > streamCountMax) refuse('counts')
   at += 4
   let own: { stream: number; sequence: number } | undefined
-  let data: { baseOffset: number; shape: Omit<SlotShape, 'streamCount' | 'stream' | 'sequence'> } | undefined
+  let found: { baseOffset: number; shape: CacheShape } | undefined
   for (let stream = 0; stream < streamCount; stream++) {
     const cellCount = view(at, 4).getUint32(0, true)
     at += 4
@@ -117,20 +119,21 @@ function parse(readAt: ReadAt, fileBytes: number): SlotFile {
     if (cellCount !== tokens.length) refuse('cells')
     own = { stream, sequence: readCells(view(at, cellCount * cellBytes), cellCount) }
     at += cellCount * cellBytes
-    data = readLayers(view, at, cellCount)
-    at = data.baseOffset + 2 * data.shape.layerCount * layerStride(data.shape.rowBytes, cellCount) - layerHeaderBytes
+    found = readLayers(view, at, cellCount)
+    at = extentOf(found.shape, found.baseOffset, cellCount).dataEnd
     if (at > fileBytes) refuse('truncated')
   }
   if (at !== fileBytes) refuse('trailing')
-  if (own === undefined || data === undefined) return tokens.length === 0 ? { as: 'empty' } : refuse('cells')
-  return { as: 'slot', tokens, baseOffset: data.baseOffset, shape: { streamCount, ...own, ...data.shape } }
+  if (own === undefined || found === undefined) return tokens.length === 0 ? { as: 'empty' } : refuse('cells')
+  return { as: 'slot', tokens, baseOffset: found.baseOffset, shape: { streamCount, ...own, ...found.shape } }
 }
 
 /** The plain list, or the packed form: mark, version, count, tokens, count of media places. */
 function unpackTokens(view: DataView, packedCount: number): Int32Array {
   const plain = (from: number, count: number): Int32Array =>
     Int32Array.from({ length: count }, (_, index) => view.getInt32((from + index) * 4, true))
-  const check = (tokens: Int32Array): Int32Array => (tokens.some((token) => token < 0) ? refuse('tokens') : tokens)
+  const check = (tokens: Int32Array): Int32Array =>
+    tokens.some((token) => token < 0) ? refuse('tokens') : tokens
   if (packedCount === 0 || view.getInt32(0, true) !== packedMark) return check(plain(0, packedCount))
   if (packedCount < 4) refuse('tokens')
   if (view.getInt32(4, true) !== packedVersion) refuse('version')
@@ -152,94 +155,145 @@ function readCells(view: DataView, cellCount: number): number {
   return sequence
 }
 
+/** Distance of one layer's rows from the next layer's: the rows and the head of the next layer. */
 function layerStride(rowBytes: number, cellCount: number): number {
   return layerHeaderBytes + rowBytes * cellCount
 }
 
-/** Reads the head of every layer; all must have the same row, so that pieces have one size and one distance. */
+function extentOf(shape: CacheShape, baseOffset: number, cellCount: number): Extent {
+  const valuesAt = baseOffset + shape.layerCount * layerStride(shape.keyRowBytes, cellCount)
+  const end = valuesAt + shape.layerCount * layerStride(shape.valueRowBytes, cellCount)
+  return { keysAt: baseOffset, valuesAt, dataEnd: end - layerHeaderBytes }
+}
+
+/** Reads the head of every layer; all keys must have the same row, and all values, so that pieces have one size. */
 function readLayers(
   view: (offset: number, byteCount: number) => DataView,
   at: number,
   cellCount: number,
-): { baseOffset: number; shape: Omit<SlotShape, 'streamCount' | 'stream' | 'sequence'> } {
-  const head = view(at, 8 + layerHeaderBytes)
+): { baseOffset: number; shape: CacheShape } {
+  const head = view(at, 8)
   const transposed = head.getUint32(0, true)
   if (transposed === 1) refuse('transposed')
   if (transposed !== 0) refuse('counts')
   const layerCount = head.getUint32(4, true)
   if (layerCount === 0 || layerCount > layerCountMax) refuse('counts')
-  const keyType = head.getInt32(8, true)
-  const rowBytes = Number(head.getBigUint64(12, true))
-  if (rowBytes === 0 || rowBytes > rowBytesMax) refuse('rows')
   const baseOffset = at + 8 + layerHeaderBytes
-  let valueType = keyType
-  for (let row = 0; row < 2 * layerCount; row++) {
-    const layer = view(baseOffset - layerHeaderBytes + row * layerStride(rowBytes, cellCount), layerHeaderBytes)
-    const type = layer.getInt32(0, true)
-    if (row === layerCount) valueType = type
-    if (type !== (row < layerCount ? keyType : valueType)) refuse('rows')
-    if (Number(layer.getBigUint64(4, true)) !== rowBytes) refuse('rows')
+  const keys = readPlane(view, baseOffset, layerCount, cellCount)
+  const values = readPlane(
+    view,
+    baseOffset + layerCount * layerStride(keys.rowBytes, cellCount),
+    layerCount,
+    cellCount,
+  )
+  const shape: CacheShape = {
+    layerCount,
+    keyType: keys.type,
+    valueType: values.type,
+    keyRowBytes: keys.rowBytes,
+    valueRowBytes: values.rowBytes,
   }
-  return { baseOffset, shape: { layerCount, keyType, valueType, rowBytes } }
+  return { baseOffset, shape }
 }
 
-/** Where the KV bytes lie in a file of this shape whose tables end at `baseOffset`. */
-export function layoutOf(
-  shape: SlotShape,
+function readPlane(
+  view: (offset: number, byteCount: number) => DataView,
+  rowsAt: number,
+  layerCount: number,
+  cellCount: number,
+): { type: number; rowBytes: number } {
+  const first = view(rowsAt - layerHeaderBytes, layerHeaderBytes)
+  const type = first.getInt32(0, true)
+  const rowBytes = Number(first.getBigUint64(4, true))
+  if (rowBytes === 0 || rowBytes > rowBytesMax) refuse('rows')
+  for (let layer = 1; layer < layerCount; layer++) {
+    const offset = rowsAt + layer * layerStride(rowBytes, cellCount) - layerHeaderBytes
+    const next = view(offset, layerHeaderBytes)
+    if (next.getInt32(0, true) !== type || Number(next.getBigUint64(4, true)) !== rowBytes) refuse('rows')
+  }
+  return { type, rowBytes }
+}
+
+/** The layout of blocks of this cache: keys are one plane, values another. */
+export function blockLayoutOf(shape: CacheShape, blockTokens: number): Layout {
+  const { layerCount } = shape
+  return {
+    blockTokens,
+    dtype: `ggml${shape.keyType}.${shape.valueType}`,
+    planes: [
+      { name: 'k', layerCount, pieceBytes: blockTokens * shape.keyRowBytes },
+      { name: 'v', layerCount, pieceBytes: blockTokens * shape.valueRowBytes },
+    ],
+  }
+}
+
+/** Where the blocks of a file with these cells lie. Block b is the tokens from b * blockTokens on. */
+export function placeOf(
+  shape: CacheShape,
   baseOffset: number,
   cellCount: number,
   blockTokens: number,
-): SlotLayout {
-  const layerStrideBytes = layerStride(shape.rowBytes, cellCount)
-  const dataEnd = baseOffset + 2 * shape.layerCount * layerStrideBytes - layerHeaderBytes
-  return {
-    baseOffset,
-    kvStrideBytes: shape.layerCount * layerStrideBytes,
-    layerStrideBytes,
-    blockStrideBytes: blockTokens * shape.rowBytes,
-    pieceBytes: blockTokens * shape.rowBytes,
-    fileBytes: dataEnd + 4 * (shape.streamCount - 1 - shape.stream),
-  }
+): Place {
+  const { keysAt, valuesAt } = extentOf(shape, baseOffset, cellCount)
+  const plane = (offset: number, rowBytes: number): PlanePlace => ({
+    baseOffset: offset,
+    layerStride: layerStride(rowBytes, cellCount),
+    blockStride: blockTokens * rowBytes,
+  })
+  return { planes: [plane(keysAt, shape.keyRowBytes), plane(valuesAt, shape.valueRowBytes)] }
 }
 
 /** One run of bytes to write at an offset. */
 export type Patch = { readonly offset: number; readonly bytes: Uint8Array }
 
-/** Everything of a slot file but its KV bytes, for these tokens in order, and where the KV bytes go. Restoring the
- *  file needs the KV bytes of every cell in place; the tail of zero counts ends the file at its full length. */
-export function writeSlotFile(
-  shape: SlotShape,
-  tokens: Int32Array,
-  blockTokens: number,
-): { readonly patches: readonly Patch[]; readonly layout: SlotLayout } {
+export type SlotFrame = {
+  readonly patches: readonly Patch[]
+  readonly place: Place
+  readonly fileBytes: number
+}
+
+/** Everything of a slot file but its KV bytes, for these tokens in order, and where the KV bytes go. A file of `fileBytes`
+ *  zeros with the patches written is one that the server restores; cells without KV bytes hold zeros. */
+export function frameOf(shape: SlotShape, tokens: Int32Array, blockTokens: number): SlotFrame {
   const cellCount = tokens.length
-  const cellsAt = 12 + 4 * cellCount + 4 + 4 * (shape.stream + 1)
-  const headBytes = cellsAt + cellCount * cellBytes + 8
-  const head = new DataView(new ArrayBuffer(headBytes))
+  const head = headOf(shape, tokens)
+  const baseOffset = head.length + layerHeaderBytes
+  const { keysAt, valuesAt, dataEnd } = extentOf(shape, baseOffset, cellCount)
+  const patches: Patch[] = [{ offset: 0, bytes: head }]
+  for (let layer = 0; layer < shape.layerCount; layer++) {
+    const keyOffset = keysAt + layer * layerStride(shape.keyRowBytes, cellCount) - layerHeaderBytes
+    patches.push({ offset: keyOffset, bytes: layerHead(shape.keyType, shape.keyRowBytes) })
+    const valueOffset = valuesAt + layer * layerStride(shape.valueRowBytes, cellCount) - layerHeaderBytes
+    patches.push({ offset: valueOffset, bytes: layerHead(shape.valueType, shape.valueRowBytes) })
+  }
+  const fileBytes = dataEnd + 4 * (shape.streamCount - 1 - shape.stream)
+  return { patches, place: placeOf(shape, baseOffset, cellCount, blockTokens), fileBytes }
+}
+
+/** Magic, tokens, cell counts of the streams up to ours, cell table, and the two counts before the first layer. */
+function headOf(shape: SlotShape, tokens: Int32Array): Uint8Array {
+  const cellCount = tokens.length
+  const streamsAt = 12 + 4 * cellCount
+  const cellsAt = streamsAt + 4 + 4 * (shape.stream + 1)
+  const head = new DataView(new ArrayBuffer(cellsAt + cellCount * cellBytes + 8))
   head.setUint32(0, magic, true)
   head.setUint32(4, version, true)
   head.setUint32(8, cellCount, true)
-  tokens.forEach((token, index) => {
-    head.setInt32(12 + 4 * index, token, true)
-  })
-  head.setUint32(12 + 4 * cellCount, shape.streamCount, true)
+  for (const [index, token] of tokens.entries()) head.setInt32(12 + 4 * index, token, true)
+  head.setUint32(streamsAt, shape.streamCount, true)
   head.setUint32(cellsAt - 4, cellCount, true)
   for (let cell = 0; cell < cellCount; cell++) {
     head.setInt32(cellsAt + cell * cellBytes, cell, true)
     head.setUint32(cellsAt + cell * cellBytes + 4, 1, true)
     head.setUint32(cellsAt + cell * cellBytes + 8, shape.sequence, true)
   }
-  head.setUint32(headBytes - 4, shape.layerCount, true)
-  const layout = layoutOf(shape, headBytes + layerHeaderBytes, cellCount, blockTokens)
-  const patches: Patch[] = [{ offset: 0, bytes: new Uint8Array(head.buffer) }]
-  for (let row = 0; row < 2 * shape.layerCount; row++) {
-    const layer = new DataView(new ArrayBuffer(layerHeaderBytes))
-    layer.setInt32(0, row < shape.layerCount ? shape.keyType : shape.valueType, true)
-    layer.setBigUint64(4, BigInt(shape.rowBytes), true)
-    const offset = layout.baseOffset - layerHeaderBytes + row * layout.layerStrideBytes
-    patches.push({ offset, bytes: new Uint8Array(layer.buffer) })
-  }
-  const tailBytes = 4 * (shape.streamCount - 1 - shape.stream)
-  patches.push({ offset: layout.fileBytes - tailBytes, bytes: new Uint8Array(tailBytes) })
-  return { patches, layout }
+  head.setUint32(head.byteLength - 4, shape.layerCount, true)
+  return new Uint8Array(head.buffer)
+}
+
+function layerHead(type: number, rowBytes: number): Uint8Array {
+  const head = new DataView(new ArrayBuffer(layerHeaderBytes))
+  head.setInt32(0, type, true)
+  head.setBigUint64(4, BigInt(rowBytes), true)
+  return new Uint8Array(head.buffer)
 }

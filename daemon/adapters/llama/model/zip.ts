@@ -46,7 +46,9 @@ export async function takeMember(
   target: string,
   onBytes: (byteCount: number) => void,
 ): Promise<void> {
-  const broken = new SetupProblem(`${zip} is not a whole zip file with ${member} in it; remove it and start again`)
+  const broken = new SetupProblem(
+    `${zip} is not a whole zip file with ${member} in it; remove it and start again`,
+  )
   const file = await open(zip)
   let found: ZipMember | undefined
   let dataOffset = 0
