@@ -1,5 +1,7 @@
 import type { BenchCommand } from '../command.ts'
 import { command as analyze } from './analyze.ts'
+import { command as policies } from './policies.ts'
+import { command as simulate } from './simulate.ts'
 
 /** Every word after `terrace bench`, in the order of the help page. */
-export const commands: readonly BenchCommand[] = [analyze]
+export const commands: readonly BenchCommand[] = [analyze, simulate, policies]

@@ -1,6 +1,6 @@
-import { LeafOrder } from '../tiers/policy/leaf-order.ts'
-import { type HitLog, type Progress, simulateTree, type TierResult } from './simulate-one-tier.ts'
-import type { Trace } from './trace/trace.ts'
+import { LeafOrder } from '../../tiers/policy/leaf-order.ts'
+import type { Trace } from '../trace/trace.ts'
+import { type HitLog, type Progress, simulateTree, type TierResult } from './one-tier.ts'
 
 /** Index of a request that never comes. */
 export const neverUsed = 0x7fff_ffff

@@ -1,6 +1,6 @@
-import type { EvictionPolicy, Row } from '../tiers/policy/eviction.ts'
-import { type FlatPolicy, holdsNothing, type TouchOrder } from '../tiers/policy/flat.ts'
-import type { Trace } from './trace/trace.ts'
+import type { EvictionPolicy, Row } from '../../tiers/policy/eviction.ts'
+import { type FlatPolicy, holdsNothing, type TouchOrder } from '../../tiers/policy/flat.ts'
+import type { Trace } from '../trace/trace.ts'
 
 /** What one policy did with one trace in one tier. Hits count the contiguous prefix only. */
 export type TierResult = {
