@@ -104,8 +104,8 @@ export const messages = {
     ask: { namespace: u32, tokens: u32List(chainTokensMax) },
     answer: { readyBlocks: u32, byTier: perTier, loadMs: f64 },
   },
-  /** Brings blocks [firstBlock, firstBlock + blockCount) of the chain into the engine's region, as a prefix: the answer counts how
-   *  many consecutive ones arrived. `targets` names the block of the place for each; empty means firstBlock and on. */
+  /** Brings blocks [firstBlock, firstBlock + blockCount) of the chain into the engine's region, as a prefix: the answer
+   *  counts how many consecutive ones arrived. `targets` names the block of the place for each; empty means firstBlock and on. */
   load: {
     number: 6,
     ask: {

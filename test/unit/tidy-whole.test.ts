@@ -1,0 +1,63 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import t from 'tap'
+
+/** Rules about the tree as a whole: they hold for a finished change, not for each step towards it. */
+
+const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
+
+function walk(folder: string): string[] {
+  const found: string[] = []
+  for (const entry of readdirSync(`${root}/${folder}`, { withFileTypes: true })) {
+    if (entry.name === 'node_modules' || (entry.name === 'build' && folder === 'addon')) continue
+    const path = posix.join(folder, entry.name)
+    if (entry.isDirectory()) found.push(...walk(path))
+    else found.push(path)
+  }
+  return found
+}
+
+const folders = ['addon', 'bench', 'daemon', 'router', 'test', 'tiers'].filter((name) =>
+  existsSync(`${root}/${name}`),
+)
+const files = [...folders.flatMap(walk), ...readdirSync(root).filter((name) => name.endsWith('.ts'))]
+const sources = files.filter((file) => file.endsWith('.ts'))
+const textOf = new Map(sources.map((file) => [file, readFileSync(`${root}/${file}`, 'utf8')]))
+
+void t.test('nothing is exported that nobody imports', (t) => {
+  const words = new Map<string, Set<string>>()
+  for (const [file, text] of textOf) {
+    for (const [word] of text.matchAll(/[A-Za-z_$][\w$]*/g)) {
+      const users = words.get(word) ?? new Set()
+      users.add(file)
+      words.set(word, users)
+    }
+  }
+  const dead: string[] = []
+  for (const [file, text] of textOf) {
+    if (file.startsWith('test/')) continue
+    for (const [, name] of text.matchAll(
+      /^export (?:async )?(?:function\*?|const|let|class|interface|type) ([A-Za-z_$][\w$]*)/gm,
+    )) {
+      if ((words.get(name ?? '')?.size ?? 0) < 2) dead.push(`${file}: ${name}`)
+    }
+  }
+  t.same(dead, [])
+  t.end()
+})
+
+void t.test('every product folder has its design document', (t) => {
+  const product = new Set(
+    sources
+      .filter((file) => !file.startsWith('test/') && file.includes('/'))
+      .map((file) => posix.dirname(file)),
+  )
+  const without = [...product].filter((folder) => {
+    for (let at = folder; at !== '.'; at = posix.dirname(at)) {
+      if (existsSync(`${root}/${at}/README.md`)) return false
+    }
+    return true
+  })
+  t.same(without, [])
+  t.end()
+})
