@@ -1,0 +1,20 @@
+import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import t from 'tap'
+import { seaweedOf } from '../servers/seaweed.ts'
+
+void t.test('the test server keeps what it stored over a kill', async (t) => {
+  const seaweed = await seaweedOf(t)
+  const client = new S3Client({
+    endpoint: seaweed.endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: seaweed.accessKey, secretAccessKey: seaweed.secretKey },
+  })
+  t.teardown(() => client.destroy())
+  await client.send(new CreateBucketCommand({ Bucket: 'kept' }))
+  await client.send(new PutObjectCommand({ Bucket: 'kept', Key: 'a', Body: 'still here' }))
+  await seaweed.kill()
+  await seaweed.revive()
+  const read = await client.send(new GetObjectCommand({ Bucket: 'kept', Key: 'a' }))
+  t.equal(await read.Body?.transformToString(), 'still here')
+})
