@@ -1,0 +1,44 @@
+import { RequestDraft, TraceBuilder } from './builder.ts'
+import type { TraceTree } from './trace.ts'
+
+/** The same trace in blocks of `group` old ones each; a short last group is the partial tail. A coarse block is
+ *  named by its last old block: that names the whole prefix, and its depth says how many old blocks the
+ *  group has. */
+export function reblocked(tree: TraceTree, group: number): TraceTree {
+  if (group === 1) return tree
+  const builder = new TraceBuilder()
+  const draft = new RequestDraft()
+  let path = new Int32Array(1_024)
+  for (let request = 0; request < tree.requestCount; request += 1) {
+    fillColumns(tree, request, draft)
+    let count = 0
+    for (let node = tree.last[request] ?? -1; node >= 0; node = tree.parents[node] ?? -1) {
+      const isEnd = count === 0 || ((tree.depth[node] ?? 0) + 1) % group === 0
+      if (!isEnd) continue
+      if (count === path.length) {
+        const wider = new Int32Array(path.length * 2)
+        wider.set(path)
+        path = wider
+      }
+      path[count] = node
+      count += 1
+    }
+    for (let at = count - 1; at >= 0; at -= 1) draft.pushBlock(path[at] ?? 0, 0)
+    builder.add(draft)
+  }
+  return { ...builder.build(tree.name, tree.blockTokens * group), tenantNames: tree.tenantNames }
+}
+
+/** Copies a request's columns (all but its blocks) into a draft. Sessions and tenants keep their order of first
+ *  appearance, so their numbers stay the same. */
+export function fillColumns(tree: TraceTree, request: number, draft: RequestDraft): void {
+  draft.clear()
+  draft.arrivalMs = tree.arrivalMs[request] ?? 0
+  draft.inputTokens = tree.inputTokens[request] ?? 0
+  draft.outputTokens = tree.outputTokens[request] ?? 0
+  const session = tree.session?.[request] ?? -1
+  draft.session = session < 0 ? null : session
+  const tenant = tree.tenant?.[request] ?? -1
+  draft.tenant = tenant < 0 ? null : (tree.tenantNames[tenant] ?? null)
+  draft.delayMs = tree.delayMs?.[request] ?? -1
+}
