@@ -1,7 +1,9 @@
 import { contextLines } from './context.ts'
 import { shown } from './format.ts'
-import { curvesSvg, escaped, heatSvg, stackSvg } from './plot.ts'
+import { heatSvg } from './heat.ts'
+import { curvesSvg, stackSvg } from './plot.ts'
 import type { Facts, Report, Section, Table } from './report.ts'
+import { escaped } from './svg.ts'
 
 /** The report as one page that needs nothing else: style and plots are inside, no script, no address. */
 export function htmlPage(report: Report): string {
