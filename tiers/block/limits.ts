@@ -70,8 +70,38 @@ export const packWaitMsMax = 1_000
 /** Longest S3 request in milliseconds, and the slowest rate that still counts as alive, in bytes per second. */
 export const s3RequestMsMax = 5_000
 export const s3BytesPerSecondMin = 2 ** 20
+/** The time over which that rate is taken, in milliseconds. Why: a stalled store costs a request at most this. */
+export const s3RateWindowMs = 2_000
 /** S3 requests in flight. */
 export const s3RequestsMax = 16
+/** Further tries of a failed S3 request, and the wait before the first in milliseconds; doubled each time, and ten times as long
+ *  when the store asked to slow down. */
+export const s3RetriesMax = 2
+export const s3RetryMs = 100
+/** Longest rest of the S3 tier between two tries, in milliseconds. Why: wrong credentials must not become a storm. */
+export const s3RestMsMax = 60_000
+/** Bytes between two wanted blocks that one ranged GET reads along, and the most of one such GET. Why: below the gap a second
+ *  request costs more than the bytes; above the length, several in parallel are faster than one. */
+export const s3GapBytesMax = 256 * 2 ** 10
+export const s3RunBytesMax = 8 * 2 ** 20
+/** Blocks in one pack. Why: bounds its index, which is read whole. */
+export const packBlocksMax = 8_192
+/** Payload bytes that may wait for a PUT. Why: they hold host slots meanwhile. */
+export const packWaitingBytesMax = 128 * 2 ** 20
+/** Blocks the S3 tier remembers, and packs one listing may name. Why: about 200 bytes of memory each. */
+export const s3EntriesMax = 500_000
+export const s3PacksListedMax = 50_000
+/** Pause between two looks for other daemons' packs, in milliseconds; namespaces looked at each time; and the time after which
+ *  a namespace is listed from its start again, so that deleted packs are noticed. */
+export const s3PollMs = 3_000
+export const s3PollNamespacesMax = 8
+export const s3RelistMs = 600_000
+/** How far back a listing starts, in milliseconds. Why: names sort by their writer's clock, and clocks differ. */
+export const s3ListOverlapMs = 120_000
+/** Age at which a pack without an index is leftover of a crash, in milliseconds. */
+export const packOrphanMs = 3_600_000
+/** Time the S3 tier may take to write what waits when it is closed, in milliseconds. */
+export const s3CloseMsMax = 2_000
 
 /** Body of one client request at the router, in bytes. Why: a million tokens of text is about 4 MiB; images come on top. */
 export const requestBodyBytesMax = 32 * 2 ** 20
@@ -89,4 +119,10 @@ assert(copyMsMax * 2 < leaseMsMax, 'a lease must outlive the copy it protects, w
 assert(blockBytesMax + slotPageBytes <= segmentBytes, 'a block and its header page must fit a segment')
 assert(chainTokensMax * 4 + 65_536 <= frameBytesMax, 'a full chain of tokens must fit a frame')
 assert(packBytesTarget <= packBytesMax && blockBytesMax <= packBytesMax, 'any block fits some pack')
+assert(packBytesMax <= packWaitingBytesMax, 'the largest pack may wait')
+assert(
+  s3RunBytesMax <= packBytesMax && s3GapBytesMax < s3RunBytesMax,
+  'runs lie inside packs, gaps inside runs',
+)
+assert(s3CloseMsMax < stopMsMax, 'the S3 tier ends before the daemon is cut')
 assert(segmentBytes % slotPageBytes === 0, 'segments hold whole pages')
