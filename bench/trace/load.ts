@@ -31,9 +31,41 @@ export const inputFields = {
     kind: 'flag',
     about: 'Skip lines that cannot be read and count them, instead of stopping at the first.',
   },
+  sessionSpread: {
+    kind: 'number',
+    placeholder: 'HOURS',
+    unit: 'hours',
+    fallback: 8,
+    min: 0,
+    max: 8_760,
+    about: 'Files of single sessions: they start at random within this time.',
+  },
+  idleCut: {
+    kind: 'number',
+    placeholder: 'MINUTES',
+    unit: 'minutes',
+    fallback: 30,
+    min: 0,
+    max: 525_600,
+    about: 'Files of single sessions: longer pauses are cut to this.',
+  },
+  isolateSessions: {
+    kind: 'flag',
+    about: 'Files of single sessions: share nothing between them, not even equal tool definitions.',
+  },
 } as const satisfies OptionFields
 
-export type InputOptions = OptionValues<typeof inputFields>
+type AllInputOptions = OptionValues<typeof inputFields>
+export type InputOptions = Partial<AllInputOptions>
+
+const inputDefaults: AllInputOptions = {
+  format: inputFields.format.fallback,
+  blockTokens: inputFields.blockTokens.fallback,
+  skipBad: false,
+  sessionSpread: inputFields.sessionSpread.fallback,
+  idleCut: inputFields.idleCut.fallback,
+  isolateSessions: false,
+}
 
 export type Loaded = {
   readonly tree: TraceTree
@@ -50,7 +82,7 @@ const headBytesMax = 2 ** 20
 export async function loadTree(path: string, options: InputOptions, io: BenchIo): Promise<Loaded> {
   const input = await openInput(path, io)
   try {
-    return await readInput(input, options, io)
+    return await readInput(input, { ...inputDefaults, ...options }, io)
   } finally {
     input.close()
   }
@@ -60,7 +92,15 @@ export async function loadTree(path: string, options: InputOptions, io: BenchIo)
 export async function loadTrace(path: string, options: InputOptions, io: BenchIo): Promise<Trace> {
   const loaded = await loadTree(path, options, io)
   noteAssumed(loaded, io)
+  mustNameBlocks(loaded)
   return expandTrace(loaded.tree)
+}
+
+/** Refuses a trace of arrivals for commands that need blocks. */
+export function mustNameBlocks(loaded: Loaded): void {
+  if (loaded.tree.referenceCount > 0) return
+  const what = `${loaded.tree.name} (${loaded.format}) holds arrivals and lengths but no block ids`
+  throw new InputError(`${what}, so no hit rate can be measured; use a trace with hash_ids`)
 }
 
 /** Says on standard error what was assumed and what was skipped. */
@@ -68,7 +108,7 @@ export function noteAssumed(loaded: Loaded, io: BenchIo): void {
   for (const sentence of loaded.assumed) io.note(`${loaded.tree.name}: ${sentence}\n`)
 }
 
-async function readInput(input: Input, options: InputOptions, io: BenchIo): Promise<Loaded> {
+async function readInput(input: Input, options: AllInputOptions, io: BenchIo): Promise<Loaded> {
   const pieces = input.pieces[Symbol.asyncIterator]()
   const head = await headOf(input.label, pieces)
   const format = formatOf(options.format, head)
@@ -78,6 +118,11 @@ async function readInput(input: Input, options: InputOptions, io: BenchIo): Prom
     builder,
     blockTokens: options.blockTokens,
     seed: 1,
+    sessions: {
+      spreadHours: options.sessionSpread,
+      idleCutMinutes: options.idleCut,
+      isolated: options.isolateSessions,
+    },
     assume: (sentence) => void assumed.push(sentence),
   }
   const progress = new Progress(`reading ${input.label}`, io)

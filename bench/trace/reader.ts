@@ -7,6 +7,12 @@ export type ReaderContext = {
   readonly blockTokens: number | null
   /** Seed for what a format leaves open (start times of sessions). */
   readonly seed: number
+  /** How files of single sessions become one trace. */
+  readonly sessions: {
+    readonly spreadHours: number
+    readonly idleCutMinutes: number
+    readonly isolated: boolean
+  }
   /** Adds a sentence about something assumed; it is printed and kept in every report. */
   readonly assume: (sentence: string) => void
 }
@@ -61,17 +67,20 @@ export function objectOfLine(
   start: number,
   end: number,
 ): Readonly<Record<string, unknown>> {
+  const fields = fieldsOf(valueOfLine(bytes, start, end))
+  if (fields === null) throw new BadRecord('not a JSON object')
+  return fields
+}
+
+/** The line as a JSON value, or a BadRecord. */
+export function valueOfLine(bytes: Uint8Array, start: number, end: number): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
-  let value: unknown
   try {
     // Integers beyond 2^53 keep their digits, as BigInt: they are block ids.
-    value = /\d{16}/.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text)
+    return /\d{16}/.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text)
   } catch (error) {
     throw new BadRecord(`not JSON (${error instanceof Error ? error.message : String(error)})`)
   }
-  const fields = fieldsOf(value)
-  if (fields === null) throw new BadRecord('not a JSON object')
-  return fields
 }
 
 function exactInteger(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
