@@ -1,7 +1,10 @@
 import type { BenchCommand } from '../command.ts'
 import { command as analyze } from './analyze.ts'
+import { command as anonymize } from './anonymize.ts'
+import { command as compare } from './compare.ts'
+import { command as convert } from './convert.ts'
 import { command as policies } from './policies.ts'
 import { command as simulate } from './simulate.ts'
 
 /** Every word after `terrace bench`, in the order of the help page. */
-export const commands: readonly BenchCommand[] = [analyze, simulate, policies]
+export const commands: readonly BenchCommand[] = [analyze, simulate, policies, convert, anonymize, compare]

@@ -7,6 +7,7 @@ import { formats } from './formats.ts'
 import { type Input, openInput } from './input.ts'
 import { LineCutter } from './lines.ts'
 import { BadRecord, type Head, type ReaderContext, type TraceFormat } from './reader.ts'
+import { reblocked } from './reblock.ts'
 import { expandTrace, type Trace, type TraceTree } from './trace.ts'
 
 /** Options of every command that reads a trace. */
@@ -26,6 +27,16 @@ export const inputFields = {
     max: 1_048_576,
     whole: true,
     about: 'Tokens per block of the trace; without it, found from the prompt lengths.',
+  },
+  reblock: {
+    kind: 'number',
+    placeholder: 'N',
+    unit: 'blocks',
+    fallback: 1,
+    min: 1,
+    max: 65_536,
+    whole: true,
+    about: 'Join N blocks of the trace to one coarser block.',
   },
   skipBad: {
     kind: 'flag',
@@ -61,6 +72,7 @@ export type InputOptions = Partial<AllInputOptions>
 const inputDefaults: AllInputOptions = {
   format: inputFields.format.fallback,
   blockTokens: inputFields.blockTokens.fallback,
+  reblock: inputFields.reblock.fallback,
   skipBad: false,
   sessionSpread: inputFields.sessionSpread.fallback,
   idleCut: inputFields.idleCut.fallback,
@@ -73,16 +85,23 @@ export type Loaded = {
   /** Sentences about what was assumed; part of every report. */
   readonly assumed: readonly string[]
   readonly skippedCount: number
+  /** The id a node had in the input; kept only on request, because it holds the reader's tables in memory. */
+  readonly idOf: ((node: number) => bigint) | null
 }
 
 /** Bytes that sniffing looks at, at most. Why: the first line of a trace with long prompts. */
 const headBytesMax = 2 ** 20
 
 /** Reads a whole trace. Throws InputError with file and line for what cannot be used. */
-export async function loadTree(path: string, options: InputOptions, io: BenchIo): Promise<Loaded> {
+export async function loadTree(
+  path: string,
+  options: InputOptions,
+  io: BenchIo,
+  extra: { readonly keepIds: boolean } = { keepIds: false },
+): Promise<Loaded> {
   const input = await openInput(path, io)
   try {
-    return await readInput(input, { ...inputDefaults, ...options }, io)
+    return await readInput(input, { ...inputDefaults, ...options }, io, extra.keepIds)
   } finally {
     input.close()
   }
@@ -108,7 +127,12 @@ export function noteAssumed(loaded: Loaded, io: BenchIo): void {
   for (const sentence of loaded.assumed) io.note(`${loaded.tree.name}: ${sentence}\n`)
 }
 
-async function readInput(input: Input, options: AllInputOptions, io: BenchIo): Promise<Loaded> {
+async function readInput(
+  input: Input,
+  options: AllInputOptions,
+  io: BenchIo,
+  keepIds: boolean,
+): Promise<Loaded> {
   const pieces = input.pieces[Symbol.asyncIterator]()
   const head = await headOf(input.label, pieces)
   const format = formatOf(options.format, head)
@@ -135,11 +159,15 @@ async function readInput(input: Input, options: AllInputOptions, io: BenchIo): P
   progress.end()
   if (skippedCount > 0) assumed.push(`${skippedCount} lines skipped as unreadable`)
   if (builder.requestCount === 0) throw new InputError(`${input.label} holds no request; ${format.about}`)
+  const tree = reblocked(builder.build(traceName(input.label), blockTokens), options.reblock)
+  if (options.reblock > 1)
+    assumed.push(`${options.reblock} blocks joined to one of ${tree.blockTokens} tokens`)
   return {
-    tree: builder.build(traceName(input.label), blockTokens),
+    tree,
     format: format.name,
     assumed,
     skippedCount,
+    idOf: keepIds && options.reblock === 1 ? (node) => builder.trie.idOf(node) : null,
   }
 }
 

@@ -40,6 +40,12 @@ export class Trie {
     return this.#later(parent, id)
   }
 
+  /** The 64-bit id that a node was made with. */
+  idOf(node: number): bigint {
+    const id = this.#ids.items[node] ?? 0
+    return id < directIdMax ? BigInt(id) : this.#wide.valueOf(id - directIdMax)
+  }
+
   #add(parent: number, id: number): number {
     const node = this.parents.length
     this.parents.push(parent)
@@ -115,6 +121,11 @@ export class PairTable {
     this.#high.push(high)
     this.#slots[at] = index + 1
     return index
+  }
+
+  valueOf(index: number): bigint {
+    const high = BigInt.asUintN(32, BigInt(this.#high.items[index] ?? 0))
+    return (high << 32n) | BigInt.asUintN(32, BigInt(this.#low.items[index] ?? 0))
   }
 
   #grow(): void {

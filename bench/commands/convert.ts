@@ -1,0 +1,53 @@
+import { defineCommand } from '../command.ts'
+import { Interrupted } from '../failure.ts'
+import { inputFields, loadTree, noteAssumed } from '../trace/load.ts'
+import { selectionFields, selectionOf } from '../trace/select.ts'
+import { arrivalText, nativeText, plainNaming, writeText } from '../trace/write.ts'
+
+export const command = defineCommand({
+  name: 'convert',
+  summary: 'any readable trace to native JSON lines (or arrivals only), re-blocked, cut, sped up',
+  operand: { name: 'TRACE', about: 'a trace file, or - for standard input', min: 1, max: 1 },
+  options: {
+    ...inputFields,
+    to: {
+      kind: 'text',
+      placeholder: 'NAME',
+      fallback: 'mooncake',
+      choices: ['mooncake', 'azure'],
+      about: 'Format to write.',
+    },
+    output: {
+      kind: 'text',
+      placeholder: 'FILE',
+      fallback: '-',
+      about: 'File to write, compressed when it ends in .gz or .zst; - is standard output.',
+    },
+    speedup: {
+      kind: 'number',
+      placeholder: 'X',
+      unit: '',
+      fallback: 1,
+      min: 1e-6,
+      max: 1e6,
+      about: 'Divide all times by X.',
+    },
+    ...selectionFields,
+  },
+  examples: [
+    { line: 'convert sessions.tar.gz --output code.jsonl.gz', about: 'WEKA sessions as one native trace.' },
+    { line: 'convert trace.jsonl --reblock 4 > coarse.jsonl', about: 'Four blocks to one.' },
+    { line: 'convert mixed.jsonl.gz --tenant chat --before 600', about: 'Ten minutes of one tenant.' },
+  ],
+  run: async (operands, options, io) => {
+    const loaded = await loadTree(operands[0] ?? '-', options, io)
+    noteAssumed(loaded, io)
+    const { tree } = loaded
+    const naming = { ...plainNaming(tree), speedup: options.speedup }
+    const write = options.to === 'azure' ? arrivalText : nativeText
+    await writeText(options.output, write(tree, naming, selectionOf(tree, options)), io)
+    if (io.stop.aborted) throw new Interrupted()
+    io.note(`written with ${tree.blockTokens} tokens per block\n`)
+    return 0
+  },
+})
