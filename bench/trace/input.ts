@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { createReadStream, statSync } from 'node:fs'
 import { basename } from 'node:path'
-import { type Readable, Transform } from 'node:stream'
+import { PassThrough, type Readable, Transform } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { InputError, reasonOf } from '../failure.ts'
 import type { BenchIo } from '../io.ts'
@@ -108,26 +108,28 @@ function piped(raw: Readable, through: Transform): Readable {
   return raw.pipe(through)
 }
 
-/** Node has no xz; the xz program does it. */
+/** Node has no xz; the xz program does it. The stream ends only after the program said that all was well. */
 function throughXz(raw: Readable, label: string): Readable {
   const child = spawn('xz', ['--decompress', '--stdout', '--quiet'], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const out = new PassThrough({ highWaterMark: pieceBytes })
   let complaint = ''
   child.stderr.on('data', (text: Buffer) => {
     complaint = (complaint + text.toString('utf8')).slice(0, 300)
   })
   child.on('error', (error: NodeJS.ErrnoException) => {
     const missing = `${label} is xz-compressed and the program "xz" is not installed (Debian: apt-get install xz-utils)`
-    child.stdout.destroy(error.code === 'ENOENT' ? new InputError(missing) : error)
+    out.destroy(error.code === 'ENOENT' ? new InputError(missing) : error)
   })
   child.on('close', (code) => {
-    if (code !== 0 && code !== null)
-      child.stdout.destroy(new Error(complaint.trim() || `xz ended with ${code}`))
+    if (code === 0) out.end()
+    else out.destroy(new Error(complaint.trim() || `xz ended with ${code}`))
   })
   child.stdin.on('error', () => undefined)
-  raw.on('error', (error) => child.stdout.destroy(error))
+  raw.on('error', (error) => out.destroy(error))
   raw.pipe(child.stdin)
-  child.stdout.once('close', () => child.kill())
-  return child.stdout
+  child.stdout.pipe(out, { end: false })
+  out.once('close', () => child.kill())
+  return out
 }
 
 async function* guarded(stream: Readable, label: string, tool: string | null): AsyncGenerator<Buffer> {

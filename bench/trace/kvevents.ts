@@ -8,6 +8,7 @@ import {
   type ReaderContext,
   type TraceFormat,
   valueOfLine,
+  wordFor,
 } from './reader.ts'
 
 /** KV-event streams of vLLM and SGLang: batches [ts, events, rank] or {ts, events}, an event as list or map. */
@@ -60,6 +61,7 @@ class StoredChains {
 
   batch(value: unknown): void {
     const fields = fieldsOf(value)
+    if (fields === null && !Array.isArray(value)) throw new BadRecord('not a batch [ts, events, rank]')
     const [ts, events, rank] = fields
       ? [fields.ts, fields.events, fields.data_parallel_rank]
       : (value as unknown[])
@@ -82,7 +84,7 @@ class StoredChains {
     const list = Array.isArray(event) ? event : []
     const kind = fields ? fields.type : list[0]
     if (kind === 'BlockRemoved' || kind === 'AllBlocksCleared') return
-    if (kind !== 'BlockStored') throw new BadRecord(`unknown event "${String(kind)}"`)
+    if (kind !== 'BlockStored') throw new BadRecord(`unknown event ${wordFor(kind)}`)
     const hashes = fields ? fields.block_hashes : list[1]
     const parent = (fields ? fields.parent_block_hash : list[2]) ?? null
     const blockTokens = fields ? fields.block_size : list[4]

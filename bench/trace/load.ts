@@ -99,9 +99,13 @@ export async function loadTree(
   io: BenchIo,
   extra: { readonly keepIds: boolean } = { keepIds: false },
 ): Promise<Loaded> {
+  if (io.stop.aborted) throw new Interrupted()
   const input = await openInput(path, io)
   try {
     return await readInput(input, { ...inputDefaults, ...options }, io, extra.keepIds)
+  } catch (error) {
+    // A stopped read fails in many ways; the reason is always the same.
+    throw io.stop.aborted ? new Interrupted() : error
   } finally {
     input.close()
   }
@@ -270,12 +274,12 @@ async function readDocuments(
   for await (const piece of pieces) parts.push(piece)
   try {
     reader.document(label, Buffer.concat(parts))
+    return { blockTokens: reader.finish(), skippedCount: 0 }
   } catch (error) {
     if (error instanceof BadRecord)
       throw new InputError(`${label}: ${error.message}; expected ${format.about}`)
     throw error
   }
-  return { blockTokens: reader.finish(), skippedCount: 0 }
 }
 
 /** `mooncake-conversation` for `mooncake-conversation.jsonl.gz`. */

@@ -111,7 +111,11 @@ export class MsgpackReader {
   #map(count: number, depth: number): Record<string, unknown> {
     this.#mustFit(count * 2)
     const map: Record<string, unknown> = Object.create(null)
-    for (let index = 0; index < count; index += 1) map[String(this.value(depth + 1))] = this.value(depth + 1)
+    for (let index = 0; index < count; index += 1) {
+      const key = this.value(depth + 1)
+      if (typeof key !== 'string') throw new BadRecord(`byte ${this.at}: the name of a map entry is no text`)
+      map[key] = this.value(depth + 1)
+    }
     return map
   }
 

@@ -89,11 +89,18 @@ function exactInteger(_key: string, value: unknown, context?: { readonly source?
   return source !== undefined && /^-?\d+$/.test(source) ? BigInt(source) : value
 }
 
+/** A value of any kind in a message: never long, never a failure itself. */
+export function wordFor(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40))
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
+}
+
 /** A finite number of at least 0 in the named field. */
 export function numberIn(fields: Readonly<Record<string, unknown>>, name: string): number {
   const value = fields[name]
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) {
-    const seen = value === undefined ? 'missing' : `${JSON.stringify(value) ?? typeof value}`.slice(0, 40)
+    const seen = value === undefined ? 'missing' : wordFor(value)
     throw new BadRecord(`field "${name}" must be a number of at least 0, it is ${seen}`)
   }
   return value

@@ -22,6 +22,9 @@ const openObject = 0x7b
 const closeObject = 0x7d
 const backslash = 0x5c
 
+/** Digits of an integer that a double holds exactly, whatever they are. */
+const digitsMax = 15
+
 /** Reads native trace lines straight from bytes. It knows only the plain form of such a line and gives up
  *  on anything else; the caller then judges the line with a full JSON parser. So it is quick, never
  *  wrong, and needs no error messages of its own. */
@@ -106,6 +109,7 @@ export class LineScanner {
       return true
     }
     if (!this.#plainNumber()) return false
+    if (field !== 'arrivalMs' && this.#number >= 2 ** 31) return false
     if (field === 'arrivalMs') this.#seen |= 2
     if (field === 'inputTokens') this.#seen |= 4
     if (field === 'outputTokens') this.#seen |= 8
@@ -125,7 +129,7 @@ export class LineScanner {
     return textOf(this.#bytes, start, this.#at - 1)
   }
 
-  /** A number of digits only, at most nine of them: the rest is left to the full parser. */
+  /** A number of digits only, few enough to be exact: the rest is left to the full parser. */
   #plainNumber(): boolean {
     const start = this.#at
     let value = 0
@@ -138,7 +142,9 @@ export class LineScanner {
     const next = this.#bytes[this.#at]
     const leadingZero = length > 1 && this.#bytes[start] === 0x30
     this.#number = value
-    return length > 0 && length <= 9 && !leadingZero && next !== 0x2e && next !== 0x65 && next !== 0x45
+    return (
+      length > 0 && length <= digitsMax && !leadingZero && next !== 0x2e && next !== 0x65 && next !== 0x45
+    )
   }
 
   #blocks(draft: RequestDraft): boolean {
@@ -161,8 +167,9 @@ export class LineScanner {
         if (byte < 0x30 || byte > 0x39) break
         value = value * 10 + byte - 0x30
       }
-      if (at === start || at - start > 9 || (at - start > 1 && bytes[start] === 0x30)) return false
-      draft.pushBlock(value, 0)
+      if (at === start || at - start > digitsMax || (at - start > 1 && bytes[start] === 0x30)) return false
+      if (value < 2 ** 31) draft.pushBlock(value, 0)
+      else draft.pushBlock(value | 0, Math.floor(value / 2 ** 32))
       while (at < end && (bytes[at] ?? 0) <= 0x20) at += 1
       byte = bytes[at] ?? 0
       at += 1

@@ -5,7 +5,6 @@ import {
   countIn,
   type DocumentReader,
   fieldsOf,
-  numberIn,
   type ReaderContext,
   type TraceFormat,
 } from './reader.ts'
@@ -94,7 +93,7 @@ class WekaReader implements DocumentReader {
       for (const entry of list) {
         const fields = fieldsOf(entry)
         if (fields === null) throw new BadRecord(`${name}: a request is not an object`)
-        const ownMs = numberIn(fields, 't') * 1_000
+        const ownMs = timeIn(name, fields)
         cutMs += Math.max(0, ownMs - lastMs - idleCutMinutes * 60_000)
         lastMs = Math.max(lastMs, ownMs)
         const atMs = baseMs + ownMs - cutMs
@@ -106,6 +105,11 @@ class WekaReader implements DocumentReader {
     }
     plan(root.requests, startMs, id, local)
   }
+}
+
+function timeIn(name: string, fields: Fields): number {
+  if (typeof fields.t === 'number' && fields.t >= 0) return fields.t * 1_000
+  throw new BadRecord(`${name}: field "t" of a request must be a number of at least 0`)
 }
 
 function parsedSession(name: string, bytes: Uint8Array): Fields {
