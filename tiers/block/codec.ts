@@ -14,7 +14,8 @@ export class Reader {
   #offset = 0
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+    // A Buffer's slice() is a view, a Uint8Array's a copy: what is read must never share memory with what comes next.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
@@ -75,7 +76,9 @@ export class Writer {
   }
 
   put(bytes: Uint8Array): void {
-    this.#bytes.set(bytes, this.#room(bytes.length))
+    // First the room: it may move the bytes.
+    const start = this.#room(bytes.length)
+    this.#bytes.set(bytes, start)
   }
 
   number(byteCount: 1 | 2 | 4 | 8, value: number, what: string): void {
@@ -95,7 +98,8 @@ export class Writer {
 
   float(value: number, what: string): void {
     assert(Number.isFinite(value), `${what} is finite`)
-    this.#view.setFloat64(this.#room(8), value, true)
+    const start = this.#room(8)
+    this.#view.setFloat64(start, value, true)
   }
 
   done(): Uint8Array {

@@ -28,6 +28,11 @@ export const failures = {
     says: 'region {region} is not attached in this session',
   },
   KVT_PLACE_BAD: { retry: false, fault: 'engine', says: 'the place cannot be used: {why}' },
+  KVT_INTERNAL: {
+    retry: false,
+    fault: 'daemon',
+    says: 'the daemon failed while it answered {message}: its log says more',
+  },
   KVT_STOPPING: { retry: true, fault: 'none', says: 'the daemon is stopping' },
   KVT_DATA_IN_USE: {
     retry: false,
@@ -55,6 +60,16 @@ export const failures = {
     says: '{wantedBytes} bytes of memory could not be had ({why}): give a smaller --host-bytes',
   },
   KVT_CONFIG_BAD: { retry: false, fault: 'operator', says: 'config: {why}' },
+  KVT_SECRET_BAD: {
+    retry: false,
+    fault: 'operator',
+    says: 'secret file {file} cannot be used: {why}',
+  },
+  KVT_SOCKET_BAD: {
+    retry: false,
+    fault: 'operator',
+    says: 'socket {path} cannot be opened ({why}): give another with --socket',
+  },
   KVT_PORT_IN_USE: {
     retry: false,
     fault: 'operator',
@@ -69,7 +84,7 @@ export const failures = {
   KVT_TIER_SLOW: { retry: true, fault: 'storage', says: 'tier {tier} gave no bytes for {idleMs} ms' },
 } as const satisfies Record<string, { retry: boolean; fault: FaultOwner; says: string }>
 
-type FaultOwner = 'engine' | 'capacity' | 'storage' | 'operator' | 'none'
+type FaultOwner = 'daemon' | 'engine' | 'capacity' | 'storage' | 'operator' | 'none'
 export type FailureCode = keyof typeof failures
 
 /** Thrown only when the caller cannot go on. Its message is the table's sentence with the case's values. */

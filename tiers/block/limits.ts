@@ -32,6 +32,22 @@ export const namespacesMax = 16_384
 export const sessionRegionsMax = 64
 /** Asks of one session that may wait at once. Why: more than an engine has requests is a runaway client. */
 export const sessionAsksMax = 256
+/** Namespaces one session may have open. Why: tenants times models of one engine; the daemon's own limit stands above it. */
+export const sessionNamespacesMax = 1_024
+/** Bytes of asks of one session that may wait at once; past it the daemon stops reading. Why: a few full chains. */
+export const sessionAskBytesMax = 32 * 2 ** 20
+/** Answers that one session may leave unread, in bytes; past it the session ends. Why: above two of the largest answers. */
+export const sessionAnswerBytesMax = 8 * 2 ** 20
+/** Block names an engine may say it holds, over all its prefixes. Why: more than any engine's own cache has blocks. */
+export const sessionHeldBlocksMax = 262_144
+/** Longest first frame, in bytes. Why: nobody who has not said hello may make the daemon buffer more. */
+export const helloFrameBytesMax = 8_192
+/** An engine sends something at least this often, in milliseconds, and its session ends after so many missed beats. Why: an
+ *  engine that hangs must not keep its memory mapped for ever; one that is only busy must not lose its session. */
+export const heartbeatMs = 5_000
+export const heartbeatsMissedMax = 3
+/** Longest path of a unix socket, in bytes. Why: what the kernel's address has room for, without its ending zero. */
+export const unixPathBytesMax = 107
 /** Descriptors that wait at the door for their frame. Why: they are matched within one round trip. */
 export const waitingDescriptorsMax = 64
 
@@ -56,6 +72,16 @@ export const helloMsMax = 1_000
 export const eventsKeptMax = 65_536
 /** Blocks in one event. Why: bounds the decoder and the size of one message. */
 export const eventBlocksMax = 4_096
+
+/** Bytes of encoded events one publisher keeps for late readers, beside their count. Why: bounds memory however long they are. */
+export const eventBytesKeptMax = 32 * 2 ** 20
+/** One encoded batch, in bytes. Why: half of what a NATS server takes by default, with room for its envelope. */
+export const eventBatchBytesMax = 480 * 2 ** 10
+/** Readers of one event stream, and the bytes one may leave unread before it is cut. Why: it comes back and gets a snapshot. */
+export const eventReadersMax = 64
+export const eventReaderBytesMax = 8 * 2 ** 20
+/** Silence on an event stream after which a heartbeat is sent, in milliseconds. */
+export const eventHeartbeatMs = 1_000
 
 /** Errors in a row, or milliseconds of silence, after which a tier is left out for a while. */
 export const tierErrorsMax = 3
@@ -116,6 +142,9 @@ export const stopMsMax = 2_500
 
 assert(planBlocksMax * plansInFlightMax <= completionRingLength, 'a full load of plans must fit the ring')
 assert(copyMsMax * 2 < leaseMsMax, 'a lease must outlive the copy it protects, with one retry')
+assert(copyMsMax < heartbeatMs * heartbeatsMissedMax, 'no session ends for one slow copy')
+assert(chainBlocksMax * 8 < sessionAnswerBytesMax / 2, 'two of the largest answers may wait')
+assert(eventBlocksMax * 24 < eventBatchBytesMax / 2, 'any event fits a batch')
 assert(blockBytesMax + slotPageBytes <= segmentBytes, 'a block and its header page must fit a segment')
 assert(chainTokensMax * 4 + 65_536 <= frameBytesMax, 'a full chain of tokens must fit a frame')
 assert(packBytesTarget <= packBytesMax && blockBytesMax <= packBytesMax, 'any block fits some pack')
