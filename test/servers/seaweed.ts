@@ -90,14 +90,17 @@ type Test = { testdir(): string; teardown(run: () => Promise<void>): void; passi
 
 /** A server for the length of one test. When the test fails, the server's log stays in .terrace/logs. */
 export async function seaweedOf(t: Test): Promise<Seaweed> {
-  const dir = t.testdir()
-  const seaweed = await startSeaweed(dir)
+  let seaweed: Seaweed | null = null
+  let dir = ''
+  // Named before the directory is made: handlers run in that order, and the directory's own removes it.
   t.teardown(async () => {
-    await seaweed.stop()
-    if (t.passing()) return
+    await seaweed?.stop()
+    if (t.passing() || seaweed === null) return
     const logs = resolve(import.meta.dirname, '../../.terrace/logs')
     mkdirSync(logs, { recursive: true })
     copyFileSync(seaweed.log, join(logs, `${basename(dir)}.weed.log`))
   })
+  dir = t.testdir()
+  seaweed = await startSeaweed(dir)
   return seaweed
 }
