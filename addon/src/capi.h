@@ -1,0 +1,154 @@
+/** The C ABI of the data plane. The Node binding is one user of it; C programs, Python (ctypes) and machines without
+ *  Node are others. Rules:
+ *  - Handles are 32-bit numbers, never pointers; 0 is no handle; a closed handle is never given out again soon.
+ *  - Every function returns 0 (or a count) when it did what it says, and minus an errno when it did nothing.
+ *    `terrace_problem` then has a sentence with the path of the wrong field.
+ *  - Structures start with their own size, set by the caller; a size this library does not know is refused.
+ *  - Nothing here waits for a step, except `terrace_wait_queue`.
+ *  - Any thread may call anything; only `terrace_free_queue` must be the last call on its queue. */
+#ifndef TERRACE_CAPI_H
+#define TERRACE_CAPI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TERRACE_API __attribute__((visibility("default")))
+
+/** Changes whenever a function, structure, step or status below does. Equal to abiVersion of addon/native.ts. */
+#define TERRACE_ABI_VERSION 1
+#define TERRACE_SEAL_BYTES 256
+#define TERRACE_TOKEN_BYTES 16
+
+enum terrace_operation {
+  TERRACE_GATHER = 1,
+  TERRACE_SCATTER = 2,
+  TERRACE_WRITE = 3,
+  TERRACE_READ = 4,
+  TERRACE_COPY = 5,
+  TERRACE_SUM = 6,
+  TERRACE_FLUSH = 7
+};
+
+/** Status of a completion: one of these, or minus an errno. */
+enum terrace_status { TERRACE_OK = 0, TERRACE_CHECKSUM = 1, TERRACE_SHORT = 2, TERRACE_CLOSED = 3 };
+
+/** One copy of one block. Offsets and counts are bytes. */
+typedef struct terrace_step {
+  uint32_t size;
+  uint32_t operation;
+  /** Both come back untouched in the completion. */
+  uint64_t ticket;
+  uint64_t cookie;
+  uint32_t source_region;
+  uint32_t target_region;
+  /** Offset of the slot or file slot; the block's index for gather (source) and scatter (target). */
+  uint64_t source;
+  uint64_t target;
+  uint64_t byte_count;
+  uint32_t place;
+  /** 1 when `seal` holds the header to write, or when a read shall hand back the one it found. */
+  uint32_t has_seal;
+  /** The checksum that must come out, or -1 when any will do. */
+  int64_t checksum;
+  uint8_t seal[TERRACE_SEAL_BYTES];
+} terrace_step;
+
+typedef struct terrace_completion {
+  uint32_t size;
+  int32_t status;
+  uint64_t ticket;
+  uint64_t cookie;
+  /** Payload bytes moved. */
+  uint64_t byte_count;
+  uint32_t checksum;
+  uint32_t has_seal;
+  uint8_t seal[TERRACE_SEAL_BYTES];
+} terrace_completion;
+
+/** One plane of a place: piece (layer, block) starts at base_offset + layer * layer_stride + block * block_stride. */
+typedef struct terrace_plane {
+  uint32_t size;
+  uint32_t reserved;
+  uint64_t base_offset;
+  uint64_t layer_stride;
+  uint64_t block_stride;
+  uint64_t layer_count;
+  uint64_t piece_bytes;
+} terrace_plane;
+
+typedef struct terrace_queue_options {
+  uint32_t size;
+  uint32_t thread_count;
+  /** Called from a worker thread when completions wait or the queue has ended; NULL: the descriptor of
+   *  `terrace_queue_descriptor` becomes readable instead. */
+  void (*ready)(void *context);
+  void *context;
+} terrace_queue_options;
+
+typedef struct terrace_peer {
+  uint32_t size;
+  int32_t process_id;
+  uint32_t user_id;
+  uint32_t group_id;
+} terrace_peer;
+
+TERRACE_API uint32_t terrace_abi_version(void);
+/** Why the last call of this thread that returned a negative number did nothing. */
+TERRACE_API const char *terrace_problem(void);
+/** Writes a JSON text of the instruction sets and kinds of I/O in use, with an ending 0; returns its full length. */
+TERRACE_API size_t terrace_describe(char *into, size_t into_bytes);
+
+TERRACE_API int terrace_open_memory(uint64_t byte_count, uint32_t *region);
+/** Takes the descriptor over when it returns 0; else it stays the caller's. */
+TERRACE_API int terrace_open_shared(int descriptor, uint64_t byte_count, int writable, uint32_t *region);
+TERRACE_API int terrace_open_file(const char *path, uint64_t byte_count, int direct, uint32_t *region);
+/** Steps that wait complete with TERRACE_CLOSED; the memory goes when the last running step has ended. */
+TERRACE_API int terrace_close_region(uint32_t region);
+/** Address of a range of a memory region, valid until `terrace_release_window` was called as often as this. */
+TERRACE_API int terrace_window(uint32_t region, uint64_t offset, uint64_t byte_count, void **address, void **hold);
+TERRACE_API void terrace_release_window(void *hold);
+TERRACE_API int terrace_region_byte_count(uint32_t region, uint64_t *byte_count);
+TERRACE_API int terrace_descriptor(uint32_t region);
+
+TERRACE_API int terrace_open_place(const terrace_plane *planes, uint32_t plane_count, uint32_t *place);
+TERRACE_API int terrace_close_place(uint32_t place);
+
+TERRACE_API int terrace_open_queue(const terrace_queue_options *options, uint32_t *queue);
+/** An eventfd, readable when completions wait or the queue has ended. Owned by the queue. */
+TERRACE_API int terrace_queue_descriptor(uint32_t queue);
+/** Checks all steps, then takes the first ones that fit; returns how many. Negative: none was taken. */
+TERRACE_API int terrace_submit(uint32_t queue, const terrace_step *steps, uint32_t step_count);
+/** Moves completions; an empty queue is armed again. Returns how many: 0 for a queue that was freed. */
+TERRACE_API int terrace_drain(uint32_t queue, terrace_completion *into, uint32_t into_count);
+/** 1 when completions wait that no wake-up will tell of. */
+TERRACE_API int terrace_queue_waiting(uint32_t queue);
+/** Takes no more steps; waiting ones complete with TERRACE_CLOSED. Does not wait for running ones. */
+TERRACE_API int terrace_stop_queue(uint32_t queue);
+/** 1 once no thread of a stopped queue runs any more. */
+TERRACE_API int terrace_queue_ended(uint32_t queue);
+/** Waits until a stopped queue has ended. */
+TERRACE_API int terrace_wait_queue(uint32_t queue);
+/** Frees an ended queue and what was not drained. */
+TERRACE_API int terrace_free_queue(uint32_t queue);
+
+/** Keys of all whole token blocks, 32 bytes each; returns their number. */
+TERRACE_API int64_t terrace_chain(const uint8_t *secret, size_t secret_bytes, const uint32_t *tokens,
+                                  size_t token_count, uint32_t block_tokens, uint8_t *into, size_t into_bytes);
+TERRACE_API uint32_t terrace_crc32c(const void *bytes, size_t byte_count, uint32_t previous);
+
+TERRACE_API int terrace_peer_of(int socket_descriptor, terrace_peer *peer);
+TERRACE_API int terrace_open_door(const char *path, uint32_t *door);
+TERRACE_API int terrace_close_door(uint32_t door);
+/** The descriptor handed in under the token, now the caller's; -ENOENT when none was. Never waits. */
+TERRACE_API int terrace_take_descriptor(uint32_t door, const uint8_t *token);
+TERRACE_API int terrace_hand_descriptor(const char *path, const uint8_t *token, int descriptor);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

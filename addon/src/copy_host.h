@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstdint>
+
+#include "places.h"
+
+namespace terrace {
+
+/** Copies between mapped memory. Each returns the CRC-32C of the payload as it lies in the slot: summed piece by
+ *  piece while the bytes are in the first-level cache, and on the slot's side, which only we write. An engine that
+ *  writes meanwhile can damage its own block, but not make the sum of a slot wrong. */
+
+/** Pieces of `block` at `place` -> slot. */
+uint32_t gather(const uint8_t* region, const Place& place, uint64_t block, uint8_t* slot);
+/** Slot -> pieces of `block` at `place`. */
+uint32_t scatter(const uint8_t* slot, const Place& place, uint64_t block, uint8_t* region);
+/** Slot -> slot. */
+uint32_t copySummed(const uint8_t* source, uint8_t* target, uint64_t byteCount);
+
+}  // namespace terrace
