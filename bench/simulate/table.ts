@@ -34,7 +34,12 @@ const online: readonly SimulatedPolicy[] = policies.map((entry) => ({
       const policy = entry.flat.make(trace.nodeCount, capacityBlocks)
       return simulateFlat(trace, policy, entry.flat.order, capacityBlocks, hitLog, progress)
     }
-    const policy = entry.make({ rowMax: trace.nodeCount, capacityBlocks, chance: seededChance(seed) })
+    const policy = entry.make({
+      rowMax: trace.nodeCount,
+      capacityBlocks,
+      chance: seededChance(seed),
+      rowsAreNames: true,
+    })
     return simulateTree(trace, policy, capacityBlocks, null, hitLog, progress)
   },
 }))

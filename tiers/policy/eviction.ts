@@ -15,7 +15,13 @@ export type VisitNotes = {
   readonly expectNextMs: number | null
   /** Dense tenant number, 0 when there is only one. */
   readonly tenant: number
+  /** Per position a number that names the block for longer than it is resident (52 bits of its key), or null
+   *  when there is none. With names, a policy learns from blocks that were evicted or never brought in. */
+  readonly names: Float64Array | null
 }
+
+/** The notes of a visit about which nothing is known. */
+export const noNotes: VisitNotes = { hint: 'none', expectNextMs: null, tenant: 0, names: null }
 
 /** Chooses which block to give up. It sees rows, positions and times, never keys, bytes, files or clocks, so
  *  the same object runs in the daemon and in the bench.
@@ -32,8 +38,7 @@ export interface EvictionPolicy {
   onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number, notes?: VisitNotes): void
   /** A block became resident. `parent` is the row of the block before it (`noRow` for a root or when the parent
    *  is not resident), `position` its index in the chain, `chainLength` the length of the request's chain.
-   *  `name` outlives the residence (bits of the key; the bench gives the row itself): policies that remember
-   *  what they evicted recognise it by this number. Without it they remember nothing. */
+   *  `name` is as in `VisitNotes.names`: policies that remember what they evicted recognise it by this number. */
   onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void
   /** The request is over. */
   onVisitEnd(): void
@@ -49,4 +54,7 @@ export type PolicySizes = {
   readonly rowMax: number
   readonly capacityBlocks: number
   readonly chance: () => number
+  /** True when a row always means the same block, resident or not, so that rows are names (the bench's nodes).
+   *  Chains may then hold rows that are not resident. */
+  readonly rowsAreNames?: boolean
 }

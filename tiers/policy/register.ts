@@ -10,6 +10,7 @@ import { Lfu } from './lfu.ts'
 import { Fifo, Lru } from './lru.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import { Slru } from './slru.ts'
+import { terracePolicy } from './terrace.ts'
 import { TinyLfu } from './tiny-lfu.ts'
 import { TwoQueue } from './two-queue.ts'
 
@@ -59,6 +60,14 @@ function hazard(name: string, about: string, kind: HazardKind): PolicyEntry {
 
 /** Every eviction policy, by name. */
 export const policies: readonly PolicyEntry[] = [
+  {
+    name: 'terrace',
+    about:
+      'The default: evicts the leaf, or refuses the newcomer, whose place is expected to bring the fewest uses per second.',
+    kind: 'sampled',
+    make: terracePolicy,
+    flat: null,
+  },
   ...flatPair('fifo', 'Oldest block leaves.', (rowMax) => new Fifo(rowMax)),
   ...flatPair('lru', 'Least recently used block leaves.', (rowMax) => new Lru(rowMax)),
   ...flatPair('clock', 'Second chance: one bit per block buys another round.', (rowMax) => new Clock(rowMax)),

@@ -83,6 +83,12 @@ export class RowLists {
     return at < this.#shift ? noRow : at - this.#shift
   }
 
+  /** The neighbour towards the tail, `noRow` at the tail. */
+  older(row: Row): Row {
+    const at = this.#next[row + this.#shift] as number
+    return at < this.#shift ? noRow : at - this.#shift
+  }
+
   /** The row nearest to the tail that the caller does not hold. */
   lastFree(list: number, held: (row: Row) => boolean): Row {
     for (let row = this.tail(list); row !== noRow; row = this.newer(row)) {

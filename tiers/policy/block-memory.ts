@@ -1,0 +1,184 @@
+import { blockClassCount, blockClassOf } from './block-class.ts'
+import { type HintClass, noRow, type Row } from './eviction.ts'
+import { ReuseCurves } from './reuse-curves.ts'
+import { RootGroups } from './root-groups.ts'
+import { RowLists } from './row-lists.ts'
+
+/** Applications with curves of their own, and one slot for the rest. */
+const groupSlots = 8
+/** Hinted visits have curves of their own, so a hint counts for as much as it proved true. */
+const hintSlot: Readonly<Record<Exclude<HintClass, 'none'>, number>> = {
+  soon: 0,
+  minutes: 1,
+  later: 2,
+  never: 3,
+}
+const slotCount = groupSlots + 4
+
+/** Blocks that are remembered although they are not resident: this many times the capacity, or the floor.
+ *  Why: a block has to be remembered for as long as it may sensibly come back; it costs about 60 bytes. */
+const rememberedPerBlock = 4
+const rememberedMin = 65_536
+
+const remembered = 1
+
+/** Branches from which on a block is a place where sessions begin. Why 3: a conversation that goes on branches once,
+ *  where its partial last block was. */
+const hubBranches = 3
+
+/** Classes: 0 is everything, then one per block class, then one per slot and block class. */
+function classTree(): Int32Array {
+  const parents = new Int32Array(1 + blockClassCount * (1 + slotCount))
+  for (let kind = 1; kind < parents.length; kind += 1) {
+    parents[kind] = kind <= blockClassCount ? 0 : 1 + ((kind - 1) % blockClassCount)
+  }
+  return parents
+}
+
+/** What is known of every block that was seen lately, resident or not, and the curves learned from it. */
+export class BlockMemory {
+  readonly curves = new ReuseCurves(classTree())
+  /** 0 for a block that is not known. */
+  readonly #uses: Int32Array
+  readonly #lastUseMs: Float64Array
+  readonly #gapMs: Float64Array
+  readonly #newWith: Int32Array
+  readonly #turn: Int32Array
+  readonly #class: Int32Array
+  /** Different blocks that followed this one, saturating. */
+  readonly #branches: Uint8Array
+  readonly #groups = new RootGroups(groupSlots)
+  /** Known blocks, the one that was used last at the head. */
+  readonly #order: RowLists
+  readonly #knownMax: number
+  /** Told when a number is forgotten, so that it may name another block. */
+  readonly #onForget: (number: Row) => void
+  readonly #isResident: (number: Row) => boolean
+  turnNow = 0
+  #knownAhead = 0
+
+  constructor(
+    numberMax: number,
+    capacityBlocks: number,
+    isResident: (number: Row) => boolean,
+    onForget: (number: Row) => void,
+  ) {
+    this.#uses = new Int32Array(numberMax)
+    this.#lastUseMs = new Float64Array(numberMax)
+    this.#gapMs = new Float64Array(numberMax)
+    this.#newWith = new Int32Array(numberMax)
+    this.#turn = new Int32Array(numberMax)
+    this.#class = new Int32Array(numberMax)
+    this.#branches = new Uint8Array(numberMax)
+    this.#order = new RowLists(numberMax, 1)
+    this.#knownMax = rememberedCount(capacityBlocks)
+    this.#isResident = isResident
+    this.#onForget = onForget
+  }
+
+  lastUseMs(number: Row): number {
+    return this.#lastUseMs[number] as number
+  }
+
+  /** Uses per second that a place for this block is expected to bring. */
+  worth(number: Row, nowMs: number): number {
+    return this.curves.worthAt(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
+  }
+
+  /** A request uses the chain `numbers[0..count)`; `noRow` where a block has no number. */
+  visit(numbers: Int32Array, count: number, nowMs: number, hint: HintClass): void {
+    let known = 0
+    while (known < count && numbers[known] !== noRow && this.#uses[numbers[known] as number] !== 0) known += 1
+    // One common block alone is no known session.
+    this.turnNow = known > 1 ? (this.#turn[numbers[known - 1] as number] as number) + 1 : 0
+    this.#knownAhead = known
+    const root = count > 0 ? (numbers[0] as number) : noRow
+    const group = root === noRow ? 0 : this.#groups.groupOf(root)
+    if (known > 0 && (this.#branches[numbers[known - 1] as number] as number) >= hubBranches)
+      this.#groups.started(root)
+    const slot = hint === 'none' ? group : groupSlots + hintSlot[hint]
+    const firstClass = 1 + blockClassCount * (1 + slot)
+    if (known > 0 && known < count) this.#branch(numbers[known - 1] as number)
+    // From last to first: the root is then the last to be forgotten.
+    for (let at = count - 1; at >= 0; at -= 1) {
+      const number = numbers[at] as number
+      if (number === noRow) continue
+      this.#use(number, nowMs, count - known, at === count - 1, firstClass)
+      if (at >= known - 1) this.#turn[number] = this.turnNow
+    }
+    this.#forgetOldest(nowMs)
+  }
+
+  /** A block that had no number when its visit began. */
+  late(number: Row, position: number, chainLength: number, nowMs: number): void {
+    if (this.#uses[number] !== 0) return
+    const newCount = chainLength - this.#knownAhead
+    this.#use(number, nowMs, newCount, position === chainLength - 1, 1 + blockClassCount)
+    this.#turn[number] = this.turnNow
+  }
+
+  #branch(number: Row): void {
+    const branches = this.#branches[number] as number
+    if (branches < 255) this.#branches[number] = branches + 1
+  }
+
+  #use(number: Row, nowMs: number, newCount: number, isTail: boolean, firstClass: number): void {
+    const before = this.#uses[number] as number
+    if (before === 0) {
+      this.#newWith[number] = newCount
+      this.#branches[number] = 0
+      this.#order.pushHead(remembered, number)
+    } else {
+      const gapMs = nowMs - (this.#lastUseMs[number] as number)
+      this.curves.reused(this.#class[number] as number, gapMs)
+      this.#gapMs[number] = gapMs
+      this.#order.refresh(remembered, number)
+    }
+    this.#uses[number] = before + 1
+    this.#lastUseMs[number] = nowMs
+    this.#class[number] =
+      firstClass +
+      blockClassOf(
+        before + 1,
+        this.#gapMs[number] as number,
+        this.#newWith[number] as number,
+        this.turnNow,
+        isTail,
+      )
+  }
+
+  /** Forgets what was used longest ago, beyond the bound. A resident block stays known: it moves to the head. */
+  #forgetOldest(nowMs: number): void {
+    for (let over = this.#order.lengthOf(remembered) - this.#knownMax; over > 0; over -= 1) {
+      const number = this.#order.tail(remembered)
+      if (this.#isResident(number)) this.#order.refresh(remembered, number)
+      else this.forget(number, nowMs)
+    }
+  }
+
+  forget(number: Row, nowMs: number): void {
+    if (this.#uses[number] === 0) return
+    this.curves.forgotten(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
+    this.#uses[number] = 0
+    this.#order.remove(number)
+    this.#onForget(number)
+  }
+
+  /** Works the curves out anew from all that is known now. */
+  relearn(nowMs: number): void {
+    this.curves.beginRelearn()
+    for (let number = this.#order.head(remembered); number !== noRow; number = this.#order.older(number)) {
+      this.curves.stillOpen(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
+    }
+    this.curves.relearn()
+    for (const slot of this.#groups.assign()) {
+      const first = 1 + blockClassCount * (1 + slot)
+      for (let kind = first; kind < first + blockClassCount; kind += 1) this.curves.clear(kind)
+    }
+  }
+}
+
+/** How many blocks a policy of this capacity remembers at most, resident ones included. */
+export function rememberedCount(capacityBlocks: number): number {
+  return Math.max(rememberedMin, rememberedPerBlock * capacityBlocks) + capacityBlocks
+}

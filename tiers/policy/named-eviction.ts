@@ -1,0 +1,77 @@
+import {
+  type EvictionPolicy,
+  noNotes,
+  noRow,
+  type PolicySizes,
+  type Row,
+  type VisitNotes,
+} from './eviction.ts'
+import { NameBook } from './name-book.ts'
+
+/** A policy that remembers absent blocks; its rows are numbers that a name book gives out. */
+export interface RememberingPolicy extends EvictionPolicy {
+  /** The number will mean another block. */
+  forget(number: Row, nowMs: number): void
+}
+
+/** Numbers beside the remembered ones. Why: a chain gets its numbers before old ones are forgotten. */
+const spareNumbers = 65_536
+
+/** Puts a remembering policy behind rows that are reused for other blocks, as the daemon's are. */
+export class NamedEviction implements EvictionPolicy {
+  readonly name: string
+  readonly #book: NameBook
+  readonly #policy: RememberingPolicy
+  #chain = new Int32Array(64)
+
+  constructor(
+    sizes: PolicySizes,
+    rememberedMax: number,
+    make: (numberMax: number, onForget: (number: Row) => void) => RememberingPolicy,
+  ) {
+    const numberMax = rememberedMax + sizes.rowMax + spareNumbers
+    this.#book = new NameBook(sizes.rowMax, numberMax)
+    this.#policy = make(numberMax, (number) => {
+      if (this.#book.rowOf(number) === noRow) this.#book.release(number)
+    })
+    this.name = this.#policy.name
+  }
+
+  onVisit(
+    rows: Int32Array,
+    count: number,
+    readyCount: number,
+    nowMs: number,
+    notes: VisitNotes = noNotes,
+  ): void {
+    if (this.#chain.length < count) this.#chain = new Int32Array(2 * count)
+    for (let at = 0; at < count; at += 1) {
+      const resident = this.#book.numberOfRow(rows[at] as number)
+      const name = notes.names === null ? undefined : notes.names[at]
+      this.#chain[at] = resident !== noRow || name === undefined ? resident : this.#book.numberOfName(name)
+    }
+    this.#policy.onVisit(this.#chain, count, readyCount, nowMs, notes)
+  }
+
+  onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void {
+    const number = this.#book.bind(row, name)
+    if (number === noRow) throw new RangeError('more resident rows than the policy was built for')
+    this.#policy.onAdd(number, this.#book.numberOfRow(parent), position, chainLength, nowMs)
+  }
+
+  onVisitEnd(): void {
+    this.#policy.onVisitEnd()
+  }
+
+  onDrop(row: Row, evicted: boolean, nowMs: number): void {
+    const number = this.#book.numberOfRow(row)
+    if (number === noRow) return
+    this.#policy.onDrop(number, evicted, nowMs)
+    if (!this.#book.unbind(row)) this.#policy.forget(number, nowMs)
+  }
+
+  victim(held: (row: Row) => boolean, nowMs: number): Row {
+    const number = this.#policy.victim((candidate) => held(this.#book.rowOf(candidate)), nowMs)
+    return number === noRow ? noRow : this.#book.rowOf(number)
+  }
+}

@@ -1,0 +1,135 @@
+import { BlockMemory, rememberedCount } from './block-memory.ts'
+import {
+  type EvictionPolicy,
+  noNotes,
+  noRow,
+  type PolicySizes,
+  type Row,
+  type VisitNotes,
+} from './eviction.ts'
+import { LeafSet } from './leaf-set.ts'
+import { LeafTree } from './leaf-tree.ts'
+import { NamedEviction, type RememberingPolicy } from './named-eviction.ts'
+
+/** Leaves looked at per eviction. */
+const draws = 64
+/** Evictions between two relearnings, at least; otherwise a quarter of the capacity. */
+const relearnEvictionsMin = 2_000
+
+/** Terrace's default policy. See README.md for the idea; here are the parts: what is known of blocks (memory), which of
+ *  them are resident (tree), and which of those may leave (leaves). */
+export class Terrace implements RememberingPolicy {
+  readonly name = 'terrace'
+  readonly #chance: () => number
+  readonly #memory: BlockMemory
+  readonly #tree: LeafTree
+  readonly #leaves: LeafSet
+  readonly #relearnEvery: number
+  #evictions = 0
+  #learned = false
+  #path: Int32Array = new Int32Array(64)
+  #pathLength = 0
+  /** Position of the block that would be brought in next. */
+  #nextAt = 0
+
+  constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
+    this.#chance = sizes.chance
+    this.#tree = new LeafTree(sizes.rowMax)
+    this.#leaves = new LeafSet(sizes.rowMax)
+    this.#memory = new BlockMemory(
+      sizes.rowMax,
+      sizes.capacityBlocks,
+      (number) => this.#tree.isResident(number),
+      onForget,
+    )
+    this.#relearnEvery = Math.max(relearnEvictionsMin, Math.floor(sizes.capacityBlocks / 4))
+  }
+
+  onVisit(
+    rows: Int32Array,
+    count: number,
+    readyCount: number,
+    nowMs: number,
+    notes: VisitNotes = noNotes,
+  ): void {
+    this.#path = rows
+    this.#pathLength = count
+    this.#nextAt = readyCount
+    this.#memory.visit(rows, count, nowMs, notes.hint)
+    for (let at = 0; at < count; at += 1) {
+      const row = rows[at] as number
+      if (this.#tree.isResident(row)) this.#tree.mark(row)
+    }
+  }
+
+  onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number): void {
+    this.#leaves.remove(parent)
+    this.#tree.add(row, parent)
+    this.#leaves.add(row)
+    this.#memory.late(row, position, chainLength, nowMs)
+    this.#nextAt = position + 1
+  }
+
+  onVisitEnd(): void {
+    this.#tree.unmark(() => {})
+    this.#pathLength = 0
+  }
+
+  onDrop(row: Row, evicted: boolean, nowMs: number): void {
+    this.#leaves.remove(row)
+    const parent = this.#tree.drop(row)
+    if (parent !== noRow) this.#leaves.add(parent)
+    if (!evicted) return
+    this.#evictions += 1
+    if (this.#evictions % this.#relearnEvery !== 0) return
+    this.#memory.relearn(nowMs)
+    this.#learned = true
+  }
+
+  victim(held: (row: Row) => boolean, nowMs: number): Row {
+    const leaves = this.#leaves
+    let best = noRow
+    let lowest = Number.POSITIVE_INFINITY
+    for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
+      const row = leaves.at(this.#chance() % leaves.length)
+      if (this.#tree.onPath(row) || held(row)) continue
+      const worth = this.#learned ? this.#memory.worth(row, nowMs) : this.#memory.lastUseMs(row)
+      if (worth >= lowest) continue
+      lowest = worth
+      best = row
+    }
+    if (best === noRow) return this.#anyLeaf(held)
+    return this.#learned && this.#newcomerWorth(nowMs) < lowest ? noRow : best
+  }
+
+  /** What the block that is to be brought in is worth; a victim worth more stays. */
+  #newcomerWorth(nowMs: number): number {
+    while (this.#nextAt < this.#pathLength && this.#tree.isResident(this.#path[this.#nextAt] as number)) {
+      this.#nextAt += 1
+    }
+    if (this.#nextAt >= this.#pathLength) return Number.POSITIVE_INFINITY
+    return this.#memory.worth(this.#path[this.#nextAt] as number, nowMs)
+  }
+
+  forget(number: Row, nowMs: number): void {
+    this.#memory.forget(number, nowMs)
+  }
+
+  #anyLeaf(held: (row: Row) => boolean): Row {
+    for (let place = 0; place < this.#leaves.length; place += 1) {
+      const row = this.#leaves.at(place)
+      if (!this.#tree.onPath(row) && !held(row)) return row
+    }
+    return noRow
+  }
+}
+
+/** The default policy for rows that are names (the bench) or rows that are reused (the daemon). */
+export function terracePolicy(sizes: PolicySizes): EvictionPolicy {
+  if (sizes.rowsAreNames === true) return new Terrace(sizes, () => {})
+  return new NamedEviction(
+    sizes,
+    rememberedCount(sizes.capacityBlocks),
+    (rowMax, onForget) => new Terrace({ ...sizes, rowMax }, onForget),
+  )
+}
