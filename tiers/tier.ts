@@ -9,7 +9,8 @@ export type ReadResult =
   /** The payload is in the span, and its seal was checked field by field. */
   | { readonly as: 'found'; readonly seal: Seal }
   | { readonly as: 'missing' }
-  | { readonly as: 'busy'; readonly retryAfterMs: number }
+  /** `quiet` is there when a copy into the span may still be under way; it resolves once the span is still. */
+  | { readonly as: 'busy'; readonly retryAfterMs: number; readonly quiet?: Promise<void> }
   | { readonly as: 'damaged'; readonly why: Damage }
   | { readonly as: 'failed'; readonly why: string }
 

@@ -82,6 +82,12 @@ export const eventReadersMax = 64
 export const eventReaderBytesMax = 8 * 2 ** 20
 /** Silence on an event stream after which a heartbeat is sent, in milliseconds. */
 export const eventHeartbeatMs = 1_000
+/** Rows of a tier: one per so many of its bytes, at most so many. Why: a row costs a few hundred bytes of memory; blocks of
+ *  real models are larger than this, and a tier of smaller ones evicts when its rows are used up. */
+export const tierRowBytes = 32 * 2 ** 10
+export const tierRowsMax = 2 ** 20
+/** Blocks that wait to be written to a tier below. Past it the oldest is left to eviction, with a counter. */
+export const writebackBlocksMax = 16_384
 
 /** Errors in a row, or milliseconds of silence, after which a tier is left out for a while. */
 export const tierErrorsMax = 3

@@ -1,0 +1,133 @@
+import type { Native, RegionHandle } from '../addon/native.ts'
+import { Arena, pageRounded } from './arena.ts'
+import type { World } from './block/clock.ts'
+import { KvFailure } from './block/failures.ts'
+import type { BlockKey, Slot } from './block/id.ts'
+import { tierRowBytes, tierRowsMax } from './block/limits.ts'
+import type { Row } from './policy/eviction.ts'
+import type { PolicyEntry } from './policy/register.ts'
+import { VictimChooser } from './room.ts'
+import { BlockTable, type Claimed, type Identity, type Pinned } from './table.ts'
+import type { HostSpan, TierUsage } from './tier.ts'
+
+/** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and whom to tell. */
+export type Below = {
+  /** Whether a tier below holds the block, or none exists that could. */
+  readonly isSaved: (key: BlockKey) => 'saved' | 'unsaved' | 'nowhere'
+  /** Writes blocks down. Their pins last until it resolves; how it went shows in `isSaved`. */
+  readonly save: (pinned: readonly Pinned[]) => Promise<void>
+  readonly evicted: (identity: Identity) => void
+}
+
+/** Rows a tier of so many bytes gets. */
+export function rowMaxFor(byteCount: number): number {
+  return Math.min(tierRowsMax, Math.max(1_024, Math.ceil(byteCount / tierRowBytes)))
+}
+
+/** Blocks in the host pool: memory that every engine's copies pass through. */
+export class HostTier {
+  readonly region: RegionHandle
+  readonly table: BlockTable
+  readonly arena: Arena
+  readonly #native: Native
+  readonly #world: World
+  readonly #chooser: VictimChooser
+  readonly #byteCount: number
+  #below: Below = { isSaved: () => 'nowhere', save: async () => undefined, evicted: () => undefined }
+
+  constructor(native: Native, world: World, byteCount: number, policy: PolicyEntry) {
+    this.#native = native
+    this.#world = world
+    this.#byteCount = byteCount
+    this.arena = new Arena(byteCount)
+    const rowMax = rowMaxFor(byteCount)
+    const chance = (): number => Math.floor(world.random() * 2 ** 32)
+    const made = policy.make({ rowMax, capacityBlocks: rowMax, chance })
+    this.table = new BlockTable(this.arena, made, policy.flat?.order ?? 'tree', rowMax, pageRounded)
+    this.#chooser = new VictimChooser(this.table, this.arena)
+    try {
+      this.region = native.openMemory(byteCount)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown'
+      throw new KvFailure('KVT_MEMORY_SHORT', { wantedBytes: byteCount, why })
+    }
+  }
+
+  useBelow(below: Below): void {
+    this.#below = below
+  }
+
+  spanOf(slot: Slot, payloadBytes: number): HostSpan {
+    return { region: this.region, offset: this.arena.byteOffsetOf(slot.index), byteCount: payloadBytes }
+  }
+
+  /** Claims slots for blocks in their order, evicting what the policy names. Exact: nothing leaves unless its room is wanted now. */
+  async claimAll(identities: readonly Identity[]): Promise<Claimed[]> {
+    const claims: Claimed[] = []
+    let roundsLeft = 3
+    while (claims.length < identities.length) {
+      const identity = identities[claims.length] as Identity
+      const claimed = this.table.claim(identity)
+      if (claimed.as !== 'full') {
+        claims.push(claimed)
+        continue
+      }
+      const left = identities.length - claims.length
+      const cameFree = roundsLeft > 0 && (await this.#makeRoom(identity.payloadBytes, left))
+      roundsLeft -= 1
+      if (!cameFree) break
+    }
+    while (claims.length < identities.length) claims.push({ as: 'full' })
+    return claims
+  }
+
+  /** Evicts until so many slots of the size are free; true when at least one came free. */
+  async #makeRoom(payloadBytes: number, count: number): Promise<boolean> {
+    const slotBytes = pageRounded(payloadBytes)
+    const nowMs = this.#world.nowMs()
+    const unsaved: Pinned[] = []
+    let evicted = 0
+    while (Math.min(this.arena.freeSlots(slotBytes), this.table.rowsLeft) + unsaved.length < count) {
+      const rows = this.#chooser.choose(slotBytes, nowMs)
+      if (rows.length === 0) break
+      for (const row of rows) {
+        const { key } = this.table.at(row).identity
+        const pinned = this.#below.isSaved(key) === 'unsaved' ? this.table.pin(key, nowMs) : null
+        if (pinned !== null) {
+          unsaved.push(pinned)
+          continue
+        }
+        this.#evict(row)
+        evicted += 1
+      }
+    }
+    if (unsaved.length > 0) await this.#below.save(unsaved)
+    for (const { lease, identity } of unsaved) {
+      this.table.unpin(lease)
+      const row = this.table.sealedRowOf(identity.key)
+      const state = row === lease.row ? this.table.at(row).state : null
+      if (state?.at !== 'sealed' || state.pins > 0 || state.slot.generation !== lease.generation) continue
+      this.#evict(row)
+      evicted += 1
+    }
+    return evicted > 0
+  }
+
+  #evict(row: Row): void {
+    this.#below.evicted(this.table.drop(row, true, this.#world.nowMs()))
+  }
+
+  usage(): TierUsage {
+    return {
+      blockCount: this.table.sealedCount,
+      usedBytes: this.arena.usedBytes,
+      capacityBytes: this.#byteCount,
+      state: 'serving',
+      why: '',
+    }
+  }
+
+  close(): void {
+    this.#native.closeRegion(this.region)
+  }
+}
