@@ -2,7 +2,8 @@
 const rateShare = 0.25
 /** Bytes that make a measurement. Why: the latency of one small copy says nothing about a link. */
 const measureBytes = 1 * 2 ** 20
-/** Milliseconds a measured rate is believed. Why: a link that looked too slow is tried again, else a bad moment would last. */
+/** Milliseconds a measured rate is believed. Why: a link that looked too slow is tried again, else a bad moment
+ *  would last. */
 const rateMsMax = 60_000
 
 /** What one link may carry at once, and what it was seen to carry. Pure: the caller brings the time. */

@@ -20,7 +20,8 @@ type Ticket = {
   readonly stop: LoadStop
 }
 
-/** Brings blocks from cold tiers into host slots. Whoever wants a block that is already on its way waits for the same climb. */
+/** Brings blocks from cold tiers into host slots. Whoever wants a block that is already on its way waits for the
+ *  same climb. */
 export class Climber {
   readonly #parts: Parts
   readonly #climbs = new Map<BlockKey, Promise<Climbed>>()
@@ -33,7 +34,8 @@ export class Climber {
     return this.#climbs.size
   }
 
-  /** One promise per block, in their order. They may end after the deadline: the caller stops waiting, the climb goes on and leaves
+  /** One promise per block, in their order. They may end after the deadline: the caller stops waiting, the climb
+   *  goes on and leaves
    *  the block in host memory. */
   climb(
     opened: OpenNamespace,

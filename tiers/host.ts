@@ -10,7 +10,8 @@ import { VictimChooser } from './room.ts'
 import { BlockTable, type Claimed, type Identity, type Pinned } from './table.ts'
 import type { HostSpan, TierUsage } from './tier.ts'
 
-/** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and whom to tell. */
+/** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and
+ *  whom to tell. */
 export type Below = {
   /** Whether a tier below holds the block, or none exists that could. */
   readonly isSaved: (key: BlockKey) => 'saved' | 'unsaved' | 'nowhere'
@@ -61,7 +62,8 @@ export class HostTier {
     return { region: this.region, offset: this.arena.byteOffsetOf(slot.index), byteCount: payloadBytes }
   }
 
-  /** Claims slots for blocks in their order, evicting what the policy names. Exact: nothing leaves unless its room is wanted now. */
+  /** Claims slots for blocks in their order, evicting what the policy names. Exact: nothing leaves unless its room
+   *  is wanted now. */
   async claimAll(identities: readonly Identity[]): Promise<Claimed[]> {
     const claims: Claimed[] = []
     let roundsLeft = 3

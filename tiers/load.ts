@@ -10,7 +10,8 @@ import { type LoadGroup, planLoad } from './policy/plan.ts'
 import type { LoadAnswer, LoadWanted, LookupAnswer } from './store.ts'
 import type { Identity, Pinned } from './table.ts'
 
-/** Copies into the engine that are in flight at once. Why: after the deadline those already started are waited for, since the engine
+/** Copies into the engine that are in flight at once. Why: after the deadline those already started are waited for,
+ *  since the engine
  *  may write to its memory as soon as it has the answer. */
 const scattersMax = 32
 /** Copies of one block that a load tries when the nearer ones turn out damaged: one per tier. */
@@ -127,7 +128,8 @@ class LoadRun {
     this.#wanted = wanted
   }
 
-  /** Works through the groups; the next one climbs while the last one is copied. Null when all of them arrived, else why not. */
+  /** Works through the groups; the next one climbs while the last one is copied. Null when all of them arrived, else
+   *  why not. */
   async all(
     groups: readonly LoadGroup[],
     routes: Parameters<typeof identitiesOf>[2],
@@ -190,7 +192,8 @@ class LoadRun {
     return null
   }
 
-  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every copy it began. */
+  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every
+   *  copy it began. */
   async #scatter(pins: readonly Pinned[], deadlineMs: number): Promise<number> {
     if (this.#parts.world.nowMs() >= deadlineMs) {
       for (const { lease } of pins) this.#parts.host.table.unpin(lease)

@@ -8,7 +8,8 @@ import type { TierChange } from './tier.ts'
 
 type Resident = { readonly fingerprint: BlockKey; readonly route: RouteHash }
 
-/** What was announced of one cold tier, by key: a tier names only keys when blocks go, events need their routing names. Blocks of a
+/** What was announced of one cold tier, by key: a tier names only keys when blocks go, events need their routing
+ *  names. Blocks of a
  *  namespace that nobody here has opened yet wait for it unannounced. As long as the tier's own index, never longer. */
 export class Residents {
   readonly #tier: 'nvme' | 's3'

@@ -2,9 +2,11 @@ import type { Arena } from './arena.ts'
 import { noRow, type Row } from './policy/eviction.ts'
 import type { BlockTable } from './table.ts'
 
-/** Names the blocks that have to go so that one more slot of a size can be had. The policy decides inside a size class. Between
+/** Names the blocks that have to go so that one more slot of a size can be had. The policy decides inside a size
+ *  class. Between
  *  classes: one without any segment takes over the emptiest one of the others, and one whose evictions keep hitting blocks
- *  fresher than the other classes' victims gets a segment of theirs after as many evictions as the segment would have saved. */
+ *  fresher than the other classes' victims gets a segment of theirs after as many evictions as the segment would
+ *  have saved. */
 export class VictimChooser {
   readonly #table: BlockTable
   readonly #arena: Arena

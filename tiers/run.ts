@@ -46,7 +46,8 @@ const laneOf: Readonly<Record<keyof typeof operations, Lane>> = {
   write: 'write',
   flush: 'write',
 }
-/** Threads, steps and bytes in flight per lane. Why apart: a slow write must not delay a copy that an engine waits for; reads and
+/** Threads, steps and bytes in flight per lane. Why apart: a slow write must not delay a copy that an engine waits
+ *  for; reads and
  *  writes are bounded so that what is in flight ends well within `copyMsMax` on a slow disk. */
 const laneSizes: Readonly<Record<Lane, { threads: number; stepsMax: number; bytesMax: number }>> = {
   copy: { threads: 2, stepsMax: 512, bytesMax: 2 ** 30 },
@@ -64,7 +65,8 @@ type InFlight = Waiting & {
   late: ((ended: Ended) => void) | null
 }
 
-/** Packs steps into the native queues and hands out their ends. It decides nothing: what a failure means is the caller's affair. */
+/** Packs steps into the native queues and hands out their ends. It decides nothing: what a failure means is the
+ *  caller's affair. */
 export class Runner {
   readonly #native: Native
   readonly #world: World
@@ -239,7 +241,8 @@ class LaneQueue {
     if (this.#inFlight.size === 0 && this.#waiting.length > 0) this.#world.after(1, () => this.#submit())
   }
 
-  /** Gives the steps to the native side. When it refuses to read them they go one by one, so that one bad step spoils no other:
+  /** Gives the steps to the native side. When it refuses to read them they go one by one, so that one bad step
+   *  spoils no other:
    *  `refused` then tells about the first step that was not taken. */
   #hand(count: number, steps: Float64Array, seals: Uint8Array): { taken: number; refused: string | null } {
     try {

@@ -51,7 +51,8 @@ export type StoreAnswer = {
   readonly drop: StoreDrop
 }
 
-/** Everything the daemon asks of the tiers. Nothing here throws for an expected outcome, and nothing waits past its deadline. */
+/** Everything the daemon asks of the tiers. Nothing here throws for an expected outcome, and nothing waits past its
+ *  deadline. */
 export interface BlockStore {
   /** Interns a namespace; the same one gives the same number. Null when too many are open. */
   openNamespace(namespace: Namespace): NamespaceId | null

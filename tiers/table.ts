@@ -191,7 +191,8 @@ export class BlockTable {
     return this.#policy.victim(isHeld, nowMs)
   }
 
-  /** Makes sealed blocks known to the policy, so that they can be evicted. Root first; the policy gets them in its own order. */
+  /** Makes sealed blocks known to the policy, so that they can be evicted. Root first; the policy gets them in its
+   *  own order. */
   admit(identities: readonly Identity[], nowMs: number): void {
     const fresh: Row[] = []
     for (const { key } of identities) {

@@ -40,12 +40,14 @@ export interface ColdTier {
   write(blocks: readonly WriteWanted[]): Promise<readonly WriteResult[]>
   /** Forgets a block: because it was evicted, or found damaged by the caller. */
   drop(key: BlockKey): void
-  /** Says that blocks of this namespace will be asked for: a tier shared with other daemons looks for what they stored in it. */
+  /** Says that blocks of this namespace will be asked for: a tier shared with other daemons looks for what they
+   *  stored in it. */
   openNamespace?(namespace: BlockKey): void
   /** Blocks that appeared or went without a call of ours (recovery, another daemon's pack, a rotten file). */
   onChange(listener: (change: TierChange) => void): void
   usage(): TierUsage
-  /** What a read of so many bytes would take now, in milliseconds, from measured rate and queue; null before any measurement. */
+  /** What a read of so many bytes would take now, in milliseconds, from measured rate and queue; null before any
+   *  measurement. */
   readMsOf(byteCount: number): number | null
   close(): Promise<void>
 }

@@ -12,7 +12,8 @@ const batchBytesMax = 16 * 2 ** 20
 /** Pause after a tier refused or failed, in milliseconds. */
 const refusedPauseMs = 250
 
-/** Brings blocks down to one cold tier, soon after they were stored, so that they survive the process. Why a queue and not the
+/** Brings blocks down to one cold tier, soon after they were stored, so that they survive the process. Why a queue
+ *  and not the
  *  order of eviction: durability wants roots first and now, eviction wants leaves and late. */
 export class Writeback {
   readonly #parts: Parts
@@ -45,7 +46,8 @@ export class Writeback {
     this.#start()
   }
 
-  /** Writes pinned blocks now, with those of their ancestors that the tier lacks: what leaves host memory must be reachable below. */
+  /** Writes pinned blocks now, with those of their ancestors that the tier lacks: what leaves host memory must be
+   *  reachable below. */
   async save(pinned: readonly Pinned[]): Promise<void> {
     const nowMs = this.#parts.world.nowMs()
     const pins = new Map<BlockKey, Pinned>(pinned.map((one) => [one.identity.key, one]))

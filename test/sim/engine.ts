@@ -4,7 +4,8 @@ import { blockBytesOf, type Layout, type Place } from '../../tiers/block/layout.
 import type { Namespace } from '../../tiers/block/namespace.ts'
 import type { BlockStore, LoadAnswer, StoreAnswer } from '../../tiers/store.ts'
 
-/** The one question every simulated run answers: were the served bytes ever stored under that name? A miss is always allowed,
+/** The one question every simulated run answers: were the served bytes ever stored under that name? A miss is always
+ *  allowed,
  *  wrong bytes never are. */
 export class ServedChecker {
   readonly #stored = new Map<string, Set<number>>()
@@ -58,7 +59,8 @@ export function placeOf(layout: Layout, blockCount: number): Place {
   return { planes }
 }
 
-/** An engine with memory for a few blocks. It computes a block's bytes from its whole prefix, and a salt per run of the computation:
+/** An engine with memory for a few blocks. It computes a block's bytes from its whole prefix, and a salt per run of
+ *  the computation:
  *  two computations of one prefix differ in a few bits, as they do on real machines. */
 export class SimEngine {
   readonly memory: Uint8Array

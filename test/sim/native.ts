@@ -35,7 +35,8 @@ type Work = {
   readonly header: Uint8Array
 }
 
-/** The native side in JavaScript, under a seeded world: copies go piece by piece with time between the pieces, so that they race,
+/** The native side in JavaScript, under a seeded world: copies go piece by piece with time between the pieces, so
+ *  that they race,
  *  tear and end in any order. */
 export class FakeNative implements Native {
   readonly abiVersion = 1

@@ -9,8 +9,10 @@ export type Cut = {
   readonly loadMs: number
 }
 
-/** The cut of a ready prefix that saves the most time: blocks before it are loaded, the rest is computed. Bytes of the tiers move one
- *  after the other through the last copy, so their times add up. An unknown rate, or an unknown price of computing (0), counts in
+/** The cut of a ready prefix that saves the most time: blocks before it are loaded, the rest is computed. Bytes of
+ *  the tiers move one
+ *  after the other through the last copy, so their times add up. An unknown rate, or an unknown price of computing
+ *  (0), counts in
  *  favour of loading: otherwise nothing would ever be measured. */
 export function bestCut(
   sources: readonly TierName[],

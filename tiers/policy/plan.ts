@@ -25,7 +25,8 @@ export type LoadPlan = {
 }
 export type LoadGroup = { readonly first: number; readonly sources: readonly TierName[] }
 
-/** Pure. Decides; the load flow obeys. Cut at the first absent block (a prefix with a hole is useless), then where computing is
+/** Pure. Decides; the load flow obeys. Cut at the first absent block (a prefix with a hole is useless), then where
+ *  computing is
  *  cheaper than loading, then into groups small enough for the host slots. */
 export function planLoad(demand: LoadDemand): LoadPlan {
   const present: TierName[] = []
@@ -50,7 +51,8 @@ export function planLoad(demand: LoadDemand): LoadPlan {
   return { groups, blocks: cut.blocks, loadMs: cut.loadMs, stop }
 }
 
-/** Which blocks a demotion has to write so that the tier below can stand alone: the block and those of its ancestors that are
+/** Which blocks a demotion has to write so that the tier below can stand alone: the block and those of its ancestors
+ *  that are
  *  not there, root first. `chain` holds the block last. */
 export function planDemotion<Key>(chain: readonly Key[], isBelow: (key: Key) => boolean): Key[] {
   return chain.filter((key) => !isBelow(key))
