@@ -143,6 +143,33 @@ export const jsonDepthMax = 64
 export const engineQueueMax = 128
 /** Workers one router knows. */
 export const workersMax = 1_024
+/** Header bytes, header lines and query bytes of one client request. Why: real clients send a tenth of it. */
+export const requestHeaderBytesMax = 16 * 2 ** 10
+export const requestHeaderLinesMax = 128
+export const requestQueryBytesMax = 1_024
+/** Time to receive the headers, and the whole of one request, in milliseconds. Why: a slow body must not stay open for ever. */
+export const requestHeadersMsMax = 10_000
+export const requestReceiveMsMax = 30_000
+/** Client connections at once, and requests on one of them. */
+export const clientConnectionsMax = 4_096
+export const requestsPerConnectionMax = 10_000
+/** Bytes of bodies that a router holds for requests under way. Why: many large bodies at once must not eat the machine. */
+export const requestBytesHeldMax = 512 * 2 ** 20
+/** API keys in one key file. */
+export const apiKeysMax = 100_000
+/** Time to connect to a worker, and to get the routing names of a prompt from one, in milliseconds. */
+export const workerConnectMsMax = 1_000
+export const promptNamesMsMax = 250
+/** Prompts whose routing names a router remembers, and the hashes of all of them together. */
+export const promptNamesKeptMax = 4_096
+export const promptHashesKeptMax = 2 ** 20
+/** Tries of one request, on one worker after another, before the client is told. */
+export const forwardTriesMax = 3
+/** Bytes of a worker's answer kept back: a refusal that another worker may still mend, or the end with the usage in it. */
+export const answerKeptBytesMax = 64 * 2 ** 10
+export const answerTailBytesMax = 4 * 2 ** 10
+/** One message on a daemon's event stream, in bytes: a snapshot of a full index. */
+export const eventMessageBytesMax = 64 * 2 ** 20
 /** Time a stop may take before everything left is cut, in milliseconds. */
 export const stopMsMax = 2_500
 
