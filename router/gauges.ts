@@ -10,5 +10,9 @@ export function gauges(parts: Parts): void {
     meter.set('terrace_router_worker_streams', labels, worker.load.streams)
     meter.set('terrace_router_worker_prefill_tokens_per_second', labels, worker.rate.tokensPerSecond)
   }
+  const index = parts.overlaps.counts()
+  meter.set('terrace_router_index_blocks', {}, index.blocks)
+  meter.set('terrace_router_index_bytes', {}, index.bytes)
+  meter.set('terrace_router_index_evicted_total', {}, index.evicted)
   meter.set('terrace_router_held_bytes', {}, parts.held.byteCount)
 }

@@ -3,8 +3,8 @@ import type { Meter } from '../tiers/block/metric.ts'
 import type { HeldBytes } from './admit.ts'
 import type { Log } from './log.ts'
 import type { routerMetrics } from './metrics.ts'
-import type { Overlaps } from './place.ts'
 import type { PromptNamer } from './prompt-names.ts'
+import type { Residency } from './residency.ts'
 import type { Weights } from './score.ts'
 import type { Identify } from './tenant.ts'
 import type { Workers } from './workers.ts'
@@ -19,7 +19,7 @@ export type Parts = {
   readonly identify: Identify
   readonly workers: Workers
   readonly namer: PromptNamer
-  readonly overlaps: Overlaps
+  readonly overlaps: Residency
   readonly held: HeldBytes
   readonly weights: Weights
   readonly workerChoice: boolean

@@ -103,7 +103,11 @@ async function route(parts: Parts, arrived: Arrived): Promise<Forwarded> {
 }
 
 /** Asks one of the candidates how the prompt's blocks are called. */
-async function nameOf(parts: Parts, request: Admitted, candidates: readonly Worker[]): Promise<NamesAsked> {
+export async function nameOf(
+  parts: Parts,
+  request: Admitted,
+  candidates: readonly Worker[],
+): Promise<NamesAsked> {
   if (!request.endpoint.prompt) return { as: 'none', why: 'no_adapter' }
   const able = candidates.filter((worker) => worker.naming !== 'no')
   const worker = able[Math.floor(parts.world.random() * able.length)] ?? null

@@ -1,0 +1,50 @@
+import type { Link, Links } from './score.ts'
+
+/** What a daemon says about its node in `/status`, as far as prices rest on it. */
+export type NodeReport = {
+  readonly links: Links
+  /** Names of the workers whose engines are attached to it. */
+  readonly workers: ReadonlySet<string>
+}
+
+/** Before a daemon has measured a link: slow enough that a load is not chosen lightly. */
+export const cautiousLinks: Links = {
+  host: { bytesPerSecond: 2e9, latencySeconds: 0.001 },
+  nvme: { bytesPerSecond: 5e8, latencySeconds: 0.005 },
+  s3: { bytesPerSecond: 5e7, latencySeconds: 0.05 },
+}
+
+/** Reads a daemon's status. Whatever is missing or strange is taken as unknown. */
+export function nodeReportOf(status: unknown): NodeReport {
+  const tiers = field(status, 'tiers')
+  const links = {
+    host: linkOf(field(tiers, 'host'), cautiousLinks.host),
+    nvme: linkOf(field(tiers, 'nvme'), cautiousLinks.nvme),
+    s3: linkOf(field(tiers, 's3'), cautiousLinks.s3),
+  }
+  const sessions = field(status, 'sessions') ?? field(status, 'engines')
+  const workers = new Set<string>()
+  for (const session of Array.isArray(sessions) ? sessions : []) {
+    const worker = field(session, 'worker')
+    if (typeof worker === 'string' && worker !== '') workers.add(worker)
+  }
+  return { links, workers }
+}
+
+function linkOf(tier: unknown, fallback: Link): Link {
+  const rate = field(tier, 'readBytesPerSecond')
+  const latencyMs = field(tier, 'readLatencyMs')
+  return {
+    bytesPerSecond: isPositive(rate) ? rate : fallback.bytesPerSecond,
+    latencySeconds: isPositive(latencyMs) ? latencyMs / 1_000 : fallback.latencySeconds,
+  }
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0
+}
+
+function field(json: unknown, name: string): unknown {
+  if (typeof json !== 'object' || json === null || !Object.hasOwn(json, name)) return undefined
+  return (json as Record<string, unknown>)[name]
+}
