@@ -8,8 +8,8 @@ import type { WorkerWanted } from './workers.ts'
 /** Largest body of an admin request, in bytes: a prompt to explain. */
 const adminBodyBytesMax = 8 * 2 ** 20
 
-/** The operator's HTTP server. Listens on loopback only, and answers only to loopback names: a page in a browser cannot reach
- *  it under a name of its own. */
+/** The operator's HTTP server. Listens on loopback only, and answers only to loopback names: a page in a
+ *  browser cannot reach it under a name of its own. */
 export function openAdmin(parts: Parts, indexStatus: () => unknown): FastifyInstance {
   const app = fastify({
     logger: false,

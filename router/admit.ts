@@ -19,7 +19,8 @@ export type Admitted = {
   readonly droppedFields: readonly string[]
   readonly model: string | null
   readonly stream: boolean
-  /** What ties the requests of one conversation together, or null. A preference for routing, never an identity. */
+  /** What ties the requests of one conversation together, or null. A preference for routing, never an
+   *  identity. */
   readonly session: string | null
   /** The worker that the client asked for, where the router lets it. */
   readonly wantedWorker: string | null
@@ -51,7 +52,8 @@ export type BodyRead =
   /** The client went away while it sent. */
   | { readonly as: 'gone' }
 
-/** Reads the whole body within its limit. Bytes stay counted in `held`; who calls gives them back when the request ends. */
+/** Reads the whole body within its limit. Bytes stay counted in `held`; who calls gives them back when the
+ *  request ends. */
 export async function readBody(
   request: IncomingMessage,
   held: HeldBytes,

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 
-/** The worker that a conversation belongs to, by rendezvous hashing: routers agree without telling each other, and when a
- *  worker goes only its own conversations move. Null without workers. */
+/** The worker that a conversation belongs to, by rendezvous hashing: routers agree without telling each
+ *  other, and when a worker goes only its own conversations move. Null without workers. */
 export function affineWorker(tenant: string, session: string, workers: readonly string[]): string | null {
   let best: string | null = null
   let bestWeight = ''

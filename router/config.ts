@@ -15,7 +15,8 @@ import { type WorkerWanted, workerProblem } from './workers.ts'
 /** Daemons one router listens to. */
 const daemonsMax = 1_024
 
-/** Everything that can be set on a router: parser, `--help` and the reference in the README are made from these rows. */
+/** Everything that can be set on a router: parser, `--help` and the reference in the README are made from
+ *  these rows. */
 export const routerFields = {
   config: {
     unit: 'path',
@@ -160,7 +161,8 @@ export type RouterConfig = Omit<Raw, 'config' | 'worker' | 'daemon' | 'keysFile'
 /** The text of a file, or why there is none. */
 export type ReadText = (path: string) => { readonly text: string } | { readonly why: string }
 
-/** The configuration from command line, environment and file, in that order; null when `--help` was asked for. */
+/** The configuration from command line, environment and file, in that order; null when `--help` was asked
+ *  for. */
 export function readRouterConfig(
   words: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,

@@ -5,8 +5,9 @@ import { candidatesFor, modelOf } from './place.ts'
 import { choose, nameOf } from './serve.ts'
 import { defaultTenant } from './tenant.ts'
 
-/** Says for a prompt which worker it would go to, at what price, and why a worker has none of its prefix. Nothing is forwarded. The
- *  question is `{path, body, tenant}`; the answer holds counts and times, no text. */
+/** Says for a prompt which worker it would go to, at what price, and why a worker has none of its prefix.
+ *  Nothing is forwarded. The question is `{path, body, tenant}`; the answer holds counts and times, no text.
+ *  */
 export async function explain(parts: Parts, question: unknown): Promise<Readonly<Record<string, unknown>>> {
   const asked = questionIn(parts, question)
   if (typeof asked === 'string') return { error: asked }

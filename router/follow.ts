@@ -16,8 +16,8 @@ const statusMsMax = 2_000
 /** Blocks of one snapshot. Why: the decoder's bound; beyond it the index would forget most anyway. */
 const snapshotBlocksMax = 8_000_000
 
-/** Follows one daemon: its events into the holdings, its status into prices. A daemon that cannot be reached is nobody to load from;
- *  what engines hold themselves stays known. */
+/** Follows one daemon: its events into the holdings, its status into prices. A daemon that cannot be reached
+ *  is nobody to load from; what engines hold themselves stays known. */
 export class Follower {
   readonly url: string
   readonly holdings: Holdings

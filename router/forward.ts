@@ -17,8 +17,8 @@ export type Forwarded =
   /** Nothing was sent yet: the caller answers with the refusal. */
   | { readonly as: 'refused'; readonly refusal: Refusal }
 
-/** Sends the request to the cheapest worker, and to the next ones as long as nothing has reached the client and the
- *  failure says that nobody worked on it or its work is lost. */
+/** Sends the request to the cheapest worker, and to the next ones as long as nothing has reached the client
+ *  and the failure says that nobody worked on it or its work is lost. */
 export async function forward(
   parts: Parts,
   request: Admitted,
@@ -47,8 +47,8 @@ export async function forward(
   }
 }
 
-/** The next worker in the order of price. A lone worker gets a second try when its connection broke: it may have been an old
- *  one, closed while idle. */
+/** The next worker in the order of price. A lone worker gets a second try when its connection broke: it may
+ *  have been an old one, closed while idle. */
 function nextChoice(choices: readonly Choice[], tries: number, lost: boolean): Choice | null {
   const next = choices[tries]
   if (next !== undefined) return next
@@ -68,7 +68,8 @@ async function tryOn(
   const ticket = worker.load.begin(terms.computeTokens)
   const startedMs = world.nowMs()
   let firstByteMs: number | null = null
-  // The first byte of an answer in one piece is also its last: its prefill is taken to end when it was expected to.
+  // The first byte of an answer in one piece is also its last: its prefill is taken to end when it was
+  // expected to.
   const expectedMs = (terms.queueSeconds + terms.loadSeconds + terms.prefillSeconds) * 1_000
   const cancel = request.stream ? () => undefined : world.after(expectedMs, ticket.prefilled)
   const explained = request.tenant.explain ? { 'x-terrace-explain': termsText(terms) } : {}
@@ -135,8 +136,8 @@ const cutRefusals: Readonly<Record<Exclude<CutWhy, 'client_gone' | 'slow_client'
   stopping: refuseForNow('unavailable', 'stopping', 'the router is stopping: try again', 1),
 }
 
-/** Tells the client what is left to tell: a status when nothing was sent, an event in a stream, else a broken connection,
- *  which no client can take for a whole answer. */
+/** Tells the client what is left to tell: a status when nothing was sent, an event in a stream, else a broken
+ *  connection, which no client can take for a whole answer. */
 function afterCut(
   parts: Parts,
   request: Admitted,

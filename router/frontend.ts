@@ -27,7 +27,8 @@ export type Frontend = {
   activeCount(): number
 }
 
-/** The public HTTP server: limits, the endpoints that go to workers, and the few the router answers itself. */
+/** The public HTTP server: limits, the endpoints that go to workers, and the few the router answers itself.
+ *  */
 export function openFrontend(parts: Parts): Frontend {
   let stopping = false
   let active = 0
@@ -189,7 +190,8 @@ function queryOf(url: string): string {
   return cut === -1 ? '' : url.slice(cut + 1)
 }
 
-/** Answers what Node's parser refused, in the shape of the API, and closes: what follows cannot be trusted to be a request. */
+/** Answers what Node's parser refused, in the shape of the API, and closes: what follows cannot be trusted to
+ *  be a request. */
 function clientErrorHandler(error: Error & { readonly code?: string }, socket: Socket): void {
   if (!socket.writable || socket.destroyed) return
   const refusal = parserRefusal(error.code ?? '')

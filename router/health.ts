@@ -1,4 +1,5 @@
-/** What the router believes of a worker. Pure: probes and failed requests are news, the next state follows. */
+/** What the router believes of a worker. Pure: probes and failed requests are news, the next state follows.
+ *  */
 export type Health =
   /** Never answered yet: gets no requests. */
   | { readonly at: 'unknown'; readonly failures: number }

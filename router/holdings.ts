@@ -55,8 +55,8 @@ export class Holdings {
     return judged
   }
 
-  /** Puts the snapshot in place of everything known of the publisher: built beside the old state, then swapped, so that a
-   *  look-up sees one or the other. */
+  /** Puts the snapshot in place of everything known of the publisher: built beside the old state, then
+   *  swapped, so that a look-up sees one or the other. */
   async replace(snapshot: EventSnapshot): Promise<void> {
     const next = new Map<string, Held>()
     for (const { holder, blocks } of snapshot.holdings) {

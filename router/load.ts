@@ -1,5 +1,5 @@
-/** What one worker has on its hands, by the router's own accounting. Nothing is dropped by age: a ticket counts until
- *  its request ends. */
+/** What one worker has on its hands, by the router's own accounting. Nothing is dropped by age: a ticket
+ *  counts until its request ends. */
 export class WorkerLoad {
   #waitingTokens = 0
   #streams = 0
@@ -38,7 +38,8 @@ export class WorkerLoad {
 /** Both may be called any number of times; `end` implies `prefilled`. */
 export type LoadTicket = { readonly prefilled: () => void; readonly end: () => void }
 
-/** How fast a worker computes a prompt, learned from first-token times. Sums that fade: long prompts weigh more, old ones less. */
+/** How fast a worker computes a prompt, learned from first-token times. Sums that fade: long prompts weigh
+ *  more, old ones less. */
 export class PrefillRate {
   #tokens: number
   #seconds: number
@@ -52,7 +53,8 @@ export class PrefillRate {
     return this.#tokens / this.#seconds
   }
 
-  /** `tokens` were computed in `seconds` with nothing else before them. Short ones say more about the overhead than about the rate. */
+  /** `tokens` were computed in `seconds` with nothing else before them. Short ones say more about the
+   *  overhead than about the rate. */
   learn(tokens: number, seconds: number): void {
     if (tokens < learnTokensMin || !(seconds > 0)) return
     this.#tokens = this.#tokens * fade + tokens

@@ -1,7 +1,8 @@
 import type { World } from '../tiers/block/clock.ts'
 
 export type LogValue = string | number | boolean | null
-/** Says one thing that happened: a word and plain values. Never text, tokens, headers or keys of a request. */
+/** Says one thing that happened: a word and plain values. Never text, tokens, headers or keys of a request.
+ *  */
 export type Log = (event: string, values?: Readonly<Record<string, LogValue>>) => void
 
 /** One line per event: `time event name=value …`. */

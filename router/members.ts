@@ -1,6 +1,7 @@
 import { jsonDepthMax } from '../tiers/block/limits.ts'
 
-/** One member of the top-level object, as offsets into the body: from the quote of its name to the end of its value. */
+/** One member of the top-level object, as offsets into the body: from the quote of its name to the end of its
+ *  value. */
 export type Member = {
   readonly name: string
   readonly start: number
@@ -22,9 +23,9 @@ const colon = 0x3a
 
 class BadJson extends Error {}
 
-/** Finds the top-level members of a JSON object without building it: the bytes go to the worker as they came, and no walk
- *  can be made deep by the client. Strict about structure (what ends where), so that no parser behind us can see
- *  another member than we do; what a number looks like inside is the worker's business. */
+/** Finds the top-level members of a JSON object without building it: the bytes go to the worker as they came,
+ *  and no walk can be made deep by the client. Strict about structure (what ends where), so that no parser
+ *  behind us can see another member than we do; what a number looks like inside is the worker's business. */
 export function membersOf(body: Buffer): Members {
   try {
     return { as: 'members', members: new Scan(body).object() }
@@ -101,8 +102,8 @@ class Scan {
     else this.#scalar()
   }
 
-  /** Objects and lists inside a value. Closers are matched on a stack of at most `jsonDepthMax`; commas and colons inside are left
-   *  to the worker. */
+  /** Objects and lists inside a value. Closers are matched on a stack of at most `jsonDepthMax`; commas and
+   *  colons inside are left to the worker. */
   #nested(): void {
     const body = this.#body
     const closers = new Uint8Array(jsonDepthMax)
@@ -136,7 +137,8 @@ class Scan {
       this.#at = first + 1
       return
     }
-    // An escape before the quote: byte by byte from here, so that a string of nothing but escapes stays linear.
+    // An escape before the quote: byte by byte from here, so that a string of nothing but escapes stays
+    // linear.
     let at = body.indexOf(backslash, this.#at + 1)
     while (at < body.length) {
       const byte = body[at]

@@ -1,6 +1,7 @@
 import type { MetricTable } from '../tiers/block/metric.ts'
 
-/** Every metric of the router. No label holds anything that a client wrote, but the name of a served model. */
+/** Every metric of the router. No label holds anything that a client wrote, but the name of a served model.
+ *  */
 export const routerMetrics = {
   terrace_router_requests_total: {
     kind: 'counter',

@@ -1,5 +1,5 @@
-/** A number for one holder's current state: a tier of a node, or a worker's own cache, for one model. Retired and
- *  replaced as a whole, never used again. */
+/** A number for one holder's current state: a tier of a node, or a worker's own cache, for one model. Retired
+ *  and replaced as a whole, never used again. */
 export type HolderId = number
 /** A number for one set of holders; 0 is the empty set. */
 export type SetId = number
@@ -65,7 +65,8 @@ export class OwnerSets {
     return made
   }
 
-  /** The set without the holder; 0 when nothing is left. Without room for the smaller set the block is given up: 0 too. */
+  /** The set without the holder; 0 when nothing is left. Without room for the smaller set the block is given
+   *  up: 0 too. */
   without(set: SetId, holder: HolderId): SetId {
     const entry = this.#sets[set] ?? null
     const known = entry?.minus.get(holder)

@@ -3,7 +3,8 @@ import type { RouteHash } from '../tiers/block/route.ts'
 import { type HolderId, OwnerSets, type SetId } from './owner-sets.ts'
 import { PrefixSegment, placeBytes } from './prefix-segment.ts'
 
-/** Parts of the index, by the first byte of the mixed hash. Why: each grows by itself, so no growth is long. */
+/** Parts of the index, by the first byte of the mixed hash. Why: each grows by itself, so no growth is long.
+ *  */
 const segmentCount = 256
 /** Shares of the budget: places of blocks, and sets of holders with their bytes per set at worst. */
 const placesShare = 0.8
@@ -18,7 +19,8 @@ export function modelSeed(model: string): ModelSeed {
   return { high: digest.readUInt32LE(0), low: digest.readUInt32LE(4) }
 }
 
-/** Who holds which block, for all models, within a hard number of bytes. Advisory: it forgets, and it may be wrong for a while. */
+/** Who holds which block, for all models, within a hard number of bytes. Advisory: it forgets, and it may be
+ *  wrong for a while. */
 export class PrefixIndex {
   readonly #segments: readonly PrefixSegment[]
   readonly #sets: OwnerSets

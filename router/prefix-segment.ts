@@ -7,8 +7,9 @@ const capacityMin = 16
 const usedBit = 0x8000_0000
 const setMask = 0x7fff_ffff
 
-/** A small hash table from 64-bit names of blocks to sets of holders, with open addressing in typed arrays. It grows to a limit;
- *  then the hand of a clock goes round and takes out what was not used since it last came by. */
+/** A small hash table from 64-bit names of blocks to sets of holders, with open addressing in typed arrays.
+ *  It grows to a limit; then the hand of a clock goes round and takes out what was not used since it last
+ *  came by. */
 export class PrefixSegment {
   readonly #capacityMax: number
   #capacity = capacityMin
@@ -41,7 +42,8 @@ export class PrefixSegment {
     return set & setMask
   }
 
-  /** Puts the block's set in place of what it had. `onEvict` is told the set of a block that had to go for it. */
+  /** Puts the block's set in place of what it had. `onEvict` is told the set of a block that had to go for
+   *  it. */
   put(high: number, low: number, set: SetId, onEvict: (set: SetId) => void): void {
     let at = this.#find(high, low)
     if (this.#sets[at] === 0) {

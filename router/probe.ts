@@ -3,8 +3,8 @@ import type { Worker, Workers } from './workers.ts'
 
 /** Between two looks at a worker, in milliseconds. */
 const probeEveryMs = 1_000
-/** Longest wait for a probe's answer, in milliseconds. Why more than one interval: a small machine's engine is slow to answer
- *  while it computes, and that is no fault. */
+/** Longest wait for a probe's answer, in milliseconds. Why more than one interval: a small machine's engine
+ *  is slow to answer while it computes, and that is no fault. */
 const probeMsMax = 3_000
 /** Between two questions for a worker's models, in milliseconds: they change when an operator reloads it. */
 const modelsEveryMs = 10_000

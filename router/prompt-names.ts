@@ -24,8 +24,8 @@ export type NamesAsked =
   | { readonly as: 'none'; readonly why: NoNamesWhy }
 export type NoNamesWhy = 'no_adapter' | 'late' | 'failed' | 'refused' | 'malformed'
 
-/** Asks a worker's adapter what the blocks of a prompt are called. Tokenizing stays where the model is; the router keeps the
- *  answers of late, by a digest of the body. */
+/** Asks a worker's adapter what the blocks of a prompt are called. Tokenizing stays where the model is; the
+ *  router keeps the answers of late, by a digest of the body. */
 export class PromptNamer {
   readonly #world: World
   readonly #kept = new Map<string, PromptNames>()

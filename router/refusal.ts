@@ -26,7 +26,8 @@ export type Refusal = {
   readonly kind: RefusalKind
   /** A stable word for programs. */
   readonly code: string
-  /** One sentence for people: what is wrong and what to do. Never holds text of the request but names of fields and models. */
+  /** One sentence for people: what is wrong and what to do. Never holds text of the request but names of
+   *  fields and models. */
   readonly message: string
   /** The field at fault, or null. */
   readonly param: string | null

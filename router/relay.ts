@@ -56,8 +56,8 @@ export type Relayed =
       readonly atEventEnd: boolean
     }
 
-/** Sends the request to the worker and its answer to the client as it comes. The header leaves together with the first chunk,
- *  in one write; until then nothing has reached the client. */
+/** Sends the request to the worker and its answer to the client as it comes. The header leaves together with
+ *  the first chunk, in one write; until then nothing has reached the client. */
 export function relay(
   world: World,
   worker: Worker,

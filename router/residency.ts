@@ -16,7 +16,8 @@ import type { Worker } from './workers.ts'
 const sweepEveryMs = 20
 const nodeTiers = ['host', 'nvme', 's3'] as const satisfies readonly TierName[]
 
-/** Where prefixes are, as far as the daemons' events say: the index, what feeds it, and the questions asked of it. */
+/** Where prefixes are, as far as the daemons' events say: the index, what feeds it, and the questions asked
+ *  of it. */
 export class Residency implements Overlaps {
   readonly #world: World
   readonly #log: Log
@@ -102,8 +103,8 @@ export class Residency implements Overlaps {
     }
   }
 
-  /** The daemon of the worker's node: the one that says so, by its status or by events of the worker's own cache. A lone daemon is
-   *  taken to be everybody's. */
+  /** The daemon of the worker's node: the one that says so, by its status or by events of the worker's own
+   *  cache. A lone daemon is taken to be everybody's. */
   #followerOf(worker: Worker): Follower | null {
     for (const follower of this.#followers) {
       if (follower.report.workers.has(worker.name)) return follower
@@ -112,8 +113,8 @@ export class Residency implements Overlaps {
     return this.#followers.length === 1 ? (this.#followers[0] ?? null) : null
   }
 
-  /** Walks the prompt's blocks while some holder has the next one, and says which tier is the nearest. Device memory counts only
-   *  from the start on: an engine cannot use what lies behind a hole. */
+  /** Walks the prompt's blocks while some holder has the next one, and says which tier is the nearest. Device
+   *  memory counts only from the start on: an engine cannot use what lies behind a hole. */
   #runsOf(holders: readonly Held[], names: PromptNames): readonly Run[] {
     const runs: { tier: TierName; blocks: number }[] = []
     const bySeed = seedGroups(holders)
@@ -152,7 +153,8 @@ export class Residency implements Overlaps {
   }
 }
 
-/** The holders that this worker can have blocks from: its own cache, and its node's tiers while their daemon can be reached. */
+/** The holders that this worker can have blocks from: its own cache, and its node's tiers while their daemon
+ *  can be reached. */
 function holdersFor(follower: Follower, worker: Worker, names: PromptNames): readonly Held[] {
   const models = new Set(names.model === null ? worker.models : [names.model])
   const found: Held[] = []

@@ -32,7 +32,8 @@ export type PromptFacts = {
 export type Weights = {
   /** What one answer being written costs a prompt that comes beside it, in seconds. */
   readonly decodeSecondsPerStream: number
-  /** What going back to the same worker is worth beyond the blocks we know of, in seconds: a tie-breaker with a roof. */
+  /** What going back to the same worker is worth beyond the blocks we know of, in seconds: a tie-breaker with
+   *  a roof. */
   readonly affinitySeconds: number
 }
 
@@ -89,8 +90,9 @@ type Cut = {
   readonly byTier: Readonly<Record<TierName, number>>
 }
 
-/** Links work side by side, and the slowest one sets the time: the price over all cuts is made of straight pieces. Inside a run
- *  it can turn only where the run's own link becomes the slowest; there and at the ends of runs the cut is tried. */
+/** Links work side by side, and the slowest one sets the time: the price over all cuts is made of straight
+ *  pieces. Inside a run it can turn only where the run's own link becomes the slowest; there and at the ends
+ *  of runs the cut is tried. */
 function cheapestCut(
   prompt: PromptFacts,
   deviceBlocks: number,
@@ -162,7 +164,8 @@ function secondsOf(byTier: Readonly<Record<TierName, number>>, links: Links, blo
   return slowest
 }
 
-/** The candidates from the cheapest on. Exact ties are in an order of chance, so that equal workers share the work. */
+/** The candidates from the cheapest on. Exact ties are in an order of chance, so that equal workers share the
+ *  work. */
 export function ranked(terms: readonly Terms[], random: () => number): readonly Terms[] {
   return terms
     .map((entry) => ({ entry, chance: random() }))

@@ -1,7 +1,7 @@
 import type { Member } from './members.ts'
 
-/** Body fields that choose a worker, a host, a slot, a transfer or somebody else's request: always dropped, whoever sends
- *  them. Names of vLLM, SGLang, TensorRT-LLM, llama.cpp and of routers in front of them. */
+/** Body fields that choose a worker, a host, a slot, a transfer or somebody else's request: always dropped,
+ *  whoever sends them. Names of vLLM, SGLang, TensorRT-LLM, llama.cpp and of routers in front of them. */
 export const steeringFields: ReadonlySet<string> = new Set([
   'bootstrap_host',
   'bootstrap_port',
@@ -42,7 +42,8 @@ export function repeatedField(members: readonly Member[]): string | null {
   return null
 }
 
-/** The body without steering fields: the same bytes when there are none, else the kept members as they came. */
+/** The body without steering fields: the same bytes when there are none, else the kept members as they came.
+ *  */
 export function withoutSteering(
   body: Buffer,
   members: readonly Member[],

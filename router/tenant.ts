@@ -2,7 +2,8 @@ import { createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { apiKeysMax } from '../tiers/block/limits.ts'
 import { type Refusal, refuse, refuseForNow } from './refusal.ts'
 
-/** Who a request is for, and what it may do. The only source of the tenant: nothing a client sends can set it. */
+/** Who a request is for, and what it may do. The only source of the tenant: nothing a client sends can set
+ *  it. */
 export type Tenant = {
   readonly name: string
   /** Whether hints (priority, session) of this key's requests are listened to. */
@@ -22,8 +23,9 @@ export type KeysRead =
   | { readonly as: 'keys'; readonly keys: ApiKeys }
   | { readonly as: 'refused'; readonly why: string }
 
-/** Keys by digest. The file holds SHA-256 of keys, never keys. The table is addressed by a digest that is blinded with a secret of
- *  this process, so the time of a look-up tells nothing about how near a guess came. */
+/** Keys by digest. The file holds SHA-256 of keys, never keys. The table is addressed by a digest that is
+ *  blinded with a secret of this process, so the time of a look-up tells nothing about how near a guess came.
+ *  */
 export class ApiKeys {
   readonly #secret = randomBytes(32)
   readonly #entries = new Map<string, Entry>()
@@ -47,7 +49,8 @@ export class ApiKeys {
   }
 }
 
-/** Reads the text of a key file: `{"keys": [{"sha256": HEX, "tenant": NAME, "hints": BOOL, "explain": BOOL, "requestsPerMinute": N}]}`. */
+/** Reads the text of a key file: `{"keys": [{"sha256": HEX, "tenant": NAME, "hints": BOOL, "explain": BOOL,
+ *  "requestsPerMinute": N}]}`. */
 export function readKeys(text: string): KeysRead {
   let json: unknown
   try {

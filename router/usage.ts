@@ -3,14 +3,15 @@ import type { IncomingHttpHeaders } from 'node:http'
 /** What a worker said an answer took, or nulls where it did not say. */
 export type Usage = { readonly promptTokens: number | null; readonly cachedTokens: number | null }
 
-/** Reads the usage at the end of an answer, streamed or not, without parsing the answer. Names inside generated text cannot
- *  match: their quotes are escaped there. */
+/** Reads the usage at the end of an answer, streamed or not, without parsing the answer. Names inside
+ *  generated text cannot match: their quotes are escaped there. */
 export function usageOf(headers: IncomingHttpHeaders, tail: Buffer): Usage {
   const text = tail.toString('latin1')
   const cached = cachedInHeader(headers['x-terrace-cached-tokens']) ?? lastNumber(text, 'cached_tokens')
   const prompt = lastNumber(text, 'prompt_tokens')
   if (prompt !== null) return { promptTokens: prompt, cachedTokens: cached }
-  // The Anthropic API counts what was read from a cache apart from `input_tokens`; the Responses API includes it.
+  // The Anthropic API counts what was read from a cache apart from `input_tokens`; the Responses API includes
+  // it.
   const input = lastNumber(text, 'input_tokens')
   const read = lastNumber(text, 'cache_read_input_tokens')
   if (input === null) return { promptTokens: null, cachedTokens: cached ?? read }

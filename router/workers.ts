@@ -4,7 +4,8 @@ import { engineQueueMax, workerConnectMsMax, workersMax } from '../tiers/block/l
 import { type Health, type HealthNews, nextHealth, unknownHealth } from './health.ts'
 import { PrefillRate, WorkerLoad } from './load.ts'
 
-/** Whether a worker's adapter can name prompts for routing. Plain OpenAI servers cannot; they are routed by load. */
+/** Whether a worker's adapter can name prompts for routing. Plain OpenAI servers cannot; they are routed by
+ *  load. */
 export type Naming = 'unknown' | 'yes' | 'no'
 
 /** An HTTP endpoint that requests can be sent to. */

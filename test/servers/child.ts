@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A server process of a test. It never outlives the test: a guard holds the read end of a pipe of ours and kills the server
- *  when the pipe closes, however we died. */
+/** A server process of a test. It never outlives the test: a guard holds the read end of a pipe of ours and
+ *  kills the server when the pipe closes, however we died. */
 export type Child = {
   readonly pid: number
   /** Resolves when the process is gone. */

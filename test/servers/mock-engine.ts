@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** A small worker that speaks the OpenAI and Anthropic APIs without a model, for tests of the router: it streams with delays,
- *  notes what it got, and sees clients go. */
+/** A small worker that speaks the OpenAI and Anthropic APIs without a model, for tests of the router: it
+ *  streams with delays, notes what it got, and sees clients go. */
 export type MockEngine = {
   readonly url: string
   readonly name: string

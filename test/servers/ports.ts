@@ -1,7 +1,8 @@
 import { createServer } from 'node:net'
 
-/** Ports that nothing listens on: each p together with p + 10000, where a SeaweedFS part puts its second listener. From a
- *  range no service uses by default; held all at once while choosing, so that they differ. */
+/** Ports that nothing listens on: each p together with p + 10000, where a SeaweedFS part puts its second
+ *  listener. From a range no service uses by default; held all at once while choosing, so that they differ.
+ *  */
 export async function freePortPairs(count: number): Promise<readonly number[]> {
   const first = 20_000
   const span = 10_000

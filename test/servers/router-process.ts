@@ -26,7 +26,8 @@ export function spawnRouter(words: readonly string[]): ChildProcess {
   })
 }
 
-/** Starts a router in front of the engines, on free ports, and waits until as many workers as there are engines serve. */
+/** Starts a router in front of the engines, on free ports, and waits until as many workers as there are
+ *  engines serve. */
 export async function startRouter(
   engines: readonly MockEngine[],
   words: readonly string[] = [],

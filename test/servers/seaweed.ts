@@ -28,7 +28,8 @@ export async function startSeaweed(dir: string): Promise<Seaweed> {
   const [s3 = 0, master = 0, volume = 0, filer = 0, admin = 0] = ports
   const endpoint = `http://127.0.0.1:${s3}`
   const log = join(dir, 'weed.log')
-  // Every part's port is given: an unset one would take its default, or silently the next free one. Telemetry is on by default.
+  // Every part's port is given: an unset one would take its default, or silently the next free one. Telemetry
+  // is on by default.
   const words = [
     'mini',
     '-dir=.',

@@ -15,8 +15,8 @@ import type {
   TierCounts,
 } from '../../tiers/store.ts'
 
-/** A store that keeps names and no bytes: for what the real one does too well to be provoked (copies that never end, failures at a
- *  chosen moment). */
+/** A store that keeps names and no bytes: for what the real one does too well to be provoked (copies that
+ *  never end, failures at a chosen moment). */
 export class StoreDouble implements BlockStore {
   readonly namespaces: Namespace[] = []
   readonly stored = new Set<string>()
