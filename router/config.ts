@@ -131,7 +131,7 @@ export const routerFields = {
 export const routerHelp: HelpPage = {
   usage: 'terrace router [options]',
   about:
-    'Speaks the OpenAI API and sends each request to the engine where its prefix is cheapest to have. Runs until SIGINT or SIGTERM.',
+    'Speaks the OpenAI API; sends each request where its prefix is cheapest to have. Runs until SIGINT or SIGTERM.',
   examples: [
     {
       line: 'terrace router --worker a=http://127.0.0.1:8001 --worker b=http://127.0.0.1:8002',
