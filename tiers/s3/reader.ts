@@ -15,6 +15,8 @@ import type { Tempo } from './tempo.ts'
 type WantedPiece = LandingPiece & {
   readonly wanted: ReadWanted
   readonly answer: (result: ReadResult) => void
+  /** Whether its result is known already: what happens to the rest of its run is not about it any more. */
+  readonly answered: () => boolean
 }
 
 export type ReaderParts = {
@@ -66,6 +68,7 @@ export class Reader {
         answer: (result) => {
           results[i] ??= result
         },
+        answered: () => results[i] !== null,
       })
     }
     const startMs = world.nowMs()
@@ -125,6 +128,7 @@ export class Reader {
     wrong: WrongAnswer | null,
     asked: ReadonlySet<BlockKey>,
   ): void {
+    const pieces = run.pieces.filter((piece) => !piece.answered())
     switch (answer.as) {
       case 'ok':
       case 'range':
@@ -132,20 +136,20 @@ export class Reader {
         if (wrong === 'other_length' || answer.as === 'range') {
           this.#parts.onPackLost(pack, 'damaged', asked)
         }
-        for (const piece of run.pieces) this.#damaged(piece.wanted, 'length', piece.answer)
+        for (const piece of pieces) this.#damaged(piece.wanted, 'length', piece.answer)
         return
       case 'absent':
         this.#parts.onPackLost(pack, 'evicted', asked)
-        for (const piece of run.pieces) piece.answer({ as: 'missing' })
+        for (const piece of pieces) piece.answer({ as: 'missing' })
         return
       case 'late':
       case 'slow_down':
-        for (const piece of run.pieces) {
+        for (const piece of pieces) {
           piece.answer({ as: 'busy', retryAfterMs: Math.max(1, this.#parts.restMs()) })
         }
         return
       default:
-        for (const piece of run.pieces) piece.answer({ as: 'failed', why: refusalText(answer) })
+        for (const piece of pieces) piece.answer({ as: 'failed', why: refusalText(answer) })
     }
   }
 
