@@ -14,6 +14,7 @@ import { type Namespace, namespaceProblem } from '../tiers/block/namespace.ts'
 import { type RouteHash, routeHashByteCount, routeScheme } from '../tiers/block/route.ts'
 import type { Answer, AnyAsk, Ask, MessageName } from '../tiers/block/wire.ts'
 import type { BlockStore, EngineBlocks, TierCounts } from '../tiers/store.ts'
+import type { LinkRates } from './links.ts'
 import type { DaemonMeter } from './metrics.ts'
 import type { OpenNamespace, Session } from './session.ts'
 
@@ -31,6 +32,7 @@ export type FlowParts = {
   readonly world: World
   readonly store: BlockStore
   readonly meter: DaemonMeter
+  readonly links: LinkRates
   /** The descriptor handed in under the token, or -1; waits a moment for one that is under way. */
   readonly takeDescriptor: (token: Uint8Array) => Promise<number>
   /** False once no new blocks are taken. */
@@ -101,7 +103,7 @@ export class Flow {
     const answer = this.#parts.store.lookup(id, fields.tokens)
     const tenant = namespace.tenant
     this.#parts.meter.add(
-      'terrace_lookup_asked_blocks_total',
+      'terrace_tenant_lookup_blocks_total',
       { tenant },
       wholeBlocks(namespace, fields.tokens),
     )
@@ -117,21 +119,23 @@ export class Flow {
       throw new KvFailure('KVT_REGION_BAD', { why: 'it was attached read-only and cannot be loaded into' })
     }
     if (hasTwice(into.indexes)) throw new KvFailure('KVT_PLACE_BAD', { why: 'targets names one block twice' })
+    const startMs = world.nowMs()
     const waitMs = fields.deadlineMs === 0 ? loadDeadlineMsDefault : fields.deadlineMs
     const answer = await store.load(open.id, fields.tokens, {
       firstBlock: fields.firstBlock,
       blockCount: fields.blockCount,
       into,
-      deadlineMs: world.nowMs() + Math.min(waitMs, loadDeadlineMsMax),
+      deadlineMs: startMs + Math.min(waitMs, loadDeadlineMsMax),
       prefillMsPerBlock: Math.max(0, fields.prefillMsPerBlock),
     })
     const tenant = open.namespace.tenant
     const asked = fields.firstBlock + fields.blockCount
-    meter.add('terrace_load_asked_blocks_total', { tenant }, fields.blockCount)
+    meter.add('terrace_tenant_load_wanted_blocks_total', { tenant }, fields.blockCount)
     const possible = Math.min(asked, answer.knownBlocks) - fields.firstBlock
     meter.add('terrace_possible_blocks_total', { tenant }, Math.max(0, possible))
-    meter.add('terrace_load_stops_total', { why: answer.stop })
-    this.#countByTier('terrace_loaded_blocks_total', tenant, answer.byTier)
+    meter.add('terrace_tenant_loads_total', { tenant, stop: answer.stop })
+    this.#countByTier('terrace_tenant_loaded_blocks_total', tenant, answer.byTier)
+    this.#parts.links.observe(answer.byTier, open.blockBytes, (world.nowMs() - startMs) / 1_000)
     return answer
   }
 
@@ -143,9 +147,11 @@ export class Flow {
     const answer = this.#parts.takesStores()
       ? await store.store(open.id, fields.tokens, { firstBlock, blockCount, from })
       : ({ storedBlocks: 0, alreadyBlocks: 0, droppedBlocks: blockCount, drop: 'stopping' } as const)
-    meter.add('terrace_store_asked_blocks_total', { tenant: open.namespace.tenant }, blockCount)
+    const tenant = open.namespace.tenant
+    meter.add('terrace_tenant_store_wanted_blocks_total', { tenant }, blockCount)
     if (answer.droppedBlocks > 0) {
-      meter.add('terrace_store_dropped_blocks_total', { why: answer.drop }, answer.droppedBlocks)
+      const labels = { tenant, why: answer.drop }
+      meter.add('terrace_tenant_store_dropped_blocks_total', labels, answer.droppedBlocks)
     }
     return answer
   }
@@ -192,7 +198,7 @@ export class Flow {
   }
 
   #countByTier(
-    name: 'terrace_predicted_blocks_total' | 'terrace_loaded_blocks_total',
+    name: 'terrace_predicted_blocks_total' | 'terrace_tenant_loaded_blocks_total',
     tenant: string,
     byTier: TierCounts,
   ): void {

@@ -24,7 +24,7 @@ export const daemonMetrics = {
   },
   terrace_ask_seconds: { kind: 'histogram', labels: ['message'], about: 'Time from ask to answer.' },
   terrace_frames_malformed_total: { kind: 'counter', labels: [], about: 'Frames refused by the decoder.' },
-  terrace_load_asked_blocks_total: {
+  terrace_tenant_load_wanted_blocks_total: {
     kind: 'counter',
     labels: ['tenant'],
     about: 'Blocks that engines asked to load: the denominator of the possible and the loaded ones.',
@@ -34,17 +34,17 @@ export const daemonMetrics = {
     labels: ['tenant'],
     about: 'Of those, blocks that the tiers held as a prefix, whatever was then loaded.',
   },
-  terrace_loaded_blocks_total: {
+  terrace_tenant_loaded_blocks_total: {
     kind: 'counter',
     labels: ['tenant', 'tier'],
     about: 'Of those, blocks that reached the engine, by the tier they came from.',
   },
-  terrace_load_stops_total: {
+  terrace_tenant_loads_total: {
     kind: 'counter',
-    labels: ['why'],
+    labels: ['tenant', 'stop'],
     about: 'Loads, by why they gave no more blocks than they did.',
   },
-  terrace_lookup_asked_blocks_total: {
+  terrace_tenant_lookup_blocks_total: {
     kind: 'counter',
     labels: ['tenant'],
     about: 'Blocks that engines asked about without loading: the denominator of the predicted ones.',
@@ -54,14 +54,14 @@ export const daemonMetrics = {
     labels: ['tenant', 'tier'],
     about: 'Of those, blocks that were ready, by tier.',
   },
-  terrace_store_asked_blocks_total: {
+  terrace_tenant_store_wanted_blocks_total: {
     kind: 'counter',
     labels: ['tenant'],
     about: 'Blocks that engines offered to store.',
   },
-  terrace_store_dropped_blocks_total: {
+  terrace_tenant_store_dropped_blocks_total: {
     kind: 'counter',
-    labels: ['why'],
+    labels: ['tenant', 'why'],
     about: 'Of those, blocks that were not kept, by reason.',
   },
   terrace_reports_total: {

@@ -12,6 +12,7 @@ import { Connection, type EndWhy } from './connection.ts'
 import { errnoOf } from './errno.ts'
 import { Flow } from './flow.ts'
 import type { HeldBlocks } from './held.ts'
+import type { LinkRates } from './links.ts'
 import type { Log } from './log.ts'
 import type { DaemonMeter } from './metrics.ts'
 import { Session, type SessionStatus } from './session.ts'
@@ -22,6 +23,7 @@ export type ServerParts = {
   readonly native: ServerNative
   readonly store: BlockStore
   readonly meter: DaemonMeter
+  readonly links: LinkRates
   readonly heldBlocks: HeldBlocks
   readonly log: Log
   readonly socket: string
@@ -56,6 +58,7 @@ export class EngineServer {
       world: parts.world,
       store: parts.store,
       meter: parts.meter,
+      links: parts.links,
       takeDescriptor: (token) => this.#takeDescriptor(token),
       takesStores: () => this.#state === 'serving',
     })

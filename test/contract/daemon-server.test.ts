@@ -65,7 +65,7 @@ void t.test('store, look up, load, name: ranges and counts', async (t) => {
   t.equal(names.hashes.length, 10)
   t.equal(names.blockTokens, 4)
   t.equal(parts.meter.valueOf('terrace_possible_blocks_total', { tenant: 'default' }), 3)
-  t.equal(parts.meter.valueOf('terrace_load_asked_blocks_total', { tenant: 'default' }), 3)
+  t.equal(parts.meter.valueOf('terrace_tenant_load_wanted_blocks_total', { tenant: 'default' }), 3)
   await peer.close()
 })
 

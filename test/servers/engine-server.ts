@@ -1,6 +1,7 @@
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { HeldBlocks } from '../../daemon/held.ts'
+import { LinkRates } from '../../daemon/links.ts'
 import { type Log, lineLog } from '../../daemon/log.ts'
 import { daemonMeter } from '../../daemon/metrics.ts'
 import { Publisher } from '../../daemon/publish.ts'
@@ -16,6 +17,7 @@ export async function startEngineServer(
   const world = options.world ?? realWorld
   const store = new StoreDouble()
   const meter = daemonMeter()
+  const links = new LinkRates()
   const lines: string[] = []
   const broken: unknown[] = []
   const log: Log = lineLog(realWorld, false, (line) => lines.push(line))
@@ -47,6 +49,7 @@ export async function startEngineServer(
     native,
     store,
     meter,
+    links,
     heldBlocks,
     log,
     socket,
@@ -58,6 +61,7 @@ export async function startEngineServer(
     server,
     store,
     meter,
+    links,
     publisher,
     heldBlocks,
     socket,

@@ -18,7 +18,7 @@ export const secondsBuckets = [
  *  everything lands in one set named "other". */
 const labelSetsMax = 1_000
 
-type Series = { value: number; buckets: number[] | null; count: number }
+type Series = { readonly labels: LabelValues; value: number; buckets: number[] | null; count: number }
 
 /** The numbers behind one table. */
 export class Meter<Table extends MetricTable> {
@@ -58,6 +58,16 @@ export class Meter<Table extends MetricTable> {
     return sum
   }
 
+  /** The values of a metric summed for each value of one of its labels. */
+  byLabel(name: keyof Table & string, label: string): ReadonlyMap<string, number> {
+    const sums = new Map<string, number>()
+    for (const { labels, value } of this.#series.get(name)?.values() ?? []) {
+      const at = labels[label] ?? ''
+      sums.set(at, (sums.get(at) ?? 0) + value)
+    }
+    return sums
+  }
+
   /** Prometheus text exposition. */
   text(): string {
     const lines: string[] = []
@@ -83,14 +93,16 @@ export class Meter<Table extends MetricTable> {
   #seriesOf(name: string, labels: LabelValues): Series {
     const all = this.#series.get(name)
     assert(all !== undefined, `metric ${name} is in its table`)
-    let key = this.#keyOf(name, labels)
+    let kept = labels
+    let key = this.#keyOf(name, kept)
     if (!all.has(key) && all.size >= labelSetsMax) {
       const row = this.#table[name]
-      key = this.#keyOf(name, Object.fromEntries((row?.labels ?? []).map((label) => [label, 'other'])))
+      kept = Object.fromEntries((row?.labels ?? []).map((label) => [label, 'other']))
+      key = this.#keyOf(name, kept)
     }
     let series = all.get(key)
     if (series === undefined) {
-      series = { value: 0, buckets: null, count: 0 }
+      series = { labels: kept, value: 0, buckets: null, count: 0 }
       all.set(key, series)
     }
     return series
