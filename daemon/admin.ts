@@ -35,7 +35,7 @@ const loopback = '127.0.0.1'
 const bodyBytesMax = 1_024
 const connectionsMax = 256
 
-/** Opens the operators' HTTP on loopback: health, metrics, status, events, and the few things that can be told to a running daemon. */
+/** Opens the operators' HTTP on loopback: health, metrics, status, events, and the few orders a running daemon takes. */
 export async function openAdmin(parts: AdminParts): Promise<Admin> {
   const app = Fastify({
     bodyLimit: bodyBytesMax,

@@ -50,16 +50,21 @@ export const daemonFields = {
     fallback: null,
     schemes: ['s3'],
     scope: 'shared',
-    placeholder: 's3://BUCKET/PREFIX',
-    about: 'Bucket of the s3 tier. Credentials come from the usual AWS variables and files, never from here.',
+    about:
+      'Bucket of the s3 tier: s3://BUCKET/PREFIX, with ?endpoint=http://HOST:PORT behind it where it is not AWS.',
   },
-  s3Endpoint: {
-    unit: 'url',
-    fallback: null,
-    schemes: ['http', 'https'],
-    about: 'Address of an S3 server that is not AWS.',
+  s3Bytes: {
+    unit: 'bytes',
+    fallback: 0,
+    min: 0,
+    max: 2 ** 52,
+    about: 'Most that the packs of this daemon may take in the bucket. 0 sets no limit.',
   },
-  s3Region: { unit: 'text', fallback: 'us-east-1', about: 'Region of the bucket.' },
+  s3CreateBucket: {
+    unit: 'switch',
+    fallback: false,
+    about: 'Create the bucket when it is missing.',
+  },
   secretFile: {
     unit: 'path',
     fallback: null,
@@ -223,7 +228,9 @@ function problemOf(config: Omit<DaemonConfig, typeof checked>): string | null {
   if (Buffer.byteLength(config.door) > unixPathBytesMax) {
     return `--socket: is too long for a unix socket: at most ${unixPathBytesMax - '.door'.length} bytes`
   }
-  if (config.s3 === null && config.s3Endpoint !== null) return '--s3-endpoint: needs --s3'
+  if (config.s3 === null && (config.s3Bytes > 0 || config.s3CreateBucket)) {
+    return '--s3-bytes, --s3-create-bucket: need --s3'
+  }
   if (config.natsUrl === null && config.natsToken !== null) return '--nats-token: needs --nats-url'
   if (!/^[\w.-]{1,128}$/.test(config.node)) {
     return '--node: must be 1 to 128 letters, digits, dots, hyphens or underscores'

@@ -4,12 +4,12 @@ import { eventHeartbeatMs, eventReaderBytesMax, eventReadersMax } from '../tiers
 import type { DaemonMeter } from './metrics.ts'
 import type { EncodedBatch, Publisher } from './publish.ts'
 
-/** Event streams of routers over HTTP (server-sent events). Each message is one of
+/** Event streams of routers over HTTP (server-sent events). Each message is
  *
  *    event: batch      an EventBatch, in order and without gaps from the one asked for
  *    event: snapshot   an EventSnapshot, when what was asked for is no longer kept; batches after it follow
- *    event: heartbeat  { epoch, sequence } of the last batch: a reader that is behind knows it
  *
+ *  and, while nothing happens, a comment line with the number of the last batch, so that both ends see a dead connection.
  *  A reader that does not read is cut: it comes back with `from` and gets what it missed. */
 export class EventStreams {
   readonly #world: World
@@ -75,9 +75,8 @@ export class EventStreams {
   }
 
   #beat(): void {
-    const { epoch, sequence } = this.#publisher
     for (const response of this.#open) {
-      this.#send(response, 'heartbeat', sequence, JSON.stringify({ epoch, sequence }))
+      if (response.writableLength === 0) response.write(`: ${this.#publisher.sequence}\n\n`)
     }
     this.#cancelBeat = this.#world.after(eventHeartbeatMs, () => this.#beat())
   }

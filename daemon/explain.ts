@@ -51,7 +51,7 @@ function firstBreak(status: DaemonStatus): Finding | null {
   if (loads.possibleBlocks === 0) {
     return found(
       'nothing_shared',
-      `of ${loads.wantedBlocks} blocks that engines wanted none was stored before: prompts differ from their first block on (a date or an id at the start of the prompt does this), or blocks were evicted`,
+      `none of ${loads.wantedBlocks} wanted blocks was stored before: prompts differ from their start, or it was evicted`,
     )
   }
   if (loaded === 0) {

@@ -5,14 +5,15 @@ import { wireVersion } from '../tiers/block/wire.ts'
 import type { BlockStore } from '../tiers/store.ts'
 import type { TierUsage } from '../tiers/tier.ts'
 import type { HeldBlocks } from './held.ts'
-import type { LinkRate, LinkRates } from './links.ts'
+import type { LinkRates, StoredTier } from './links.ts'
 import type { DaemonMeter } from './metrics.ts'
 import type { Publisher } from './publish.ts'
 import type { EngineServer, ServerState } from './server.ts'
 
 export type TierStatus = TierUsage & {
-  /** As measured on loads; null before any. */
-  readonly link: LinkRate | null
+  /** As measured on loads: one of `n` bytes takes the latency and `n` over the rate. Null before any. */
+  readonly readBytesPerSecond: number | null
+  readonly readLatencyMs: number | null
 }
 type Counts = Readonly<Record<string, number>>
 
@@ -80,7 +81,14 @@ export type StatusParts = {
 export function statusOf(parts: StatusParts): DaemonStatus {
   const { world, store, server, heldBlocks, publisher, links, meter } = parts
   const usage = store.usage()
-  const tier = (name: Exclude<TierName, 'hbm'>) => ({ ...usage[name], link: links.rateOf(name) })
+  const tier = (name: StoredTier): TierStatus => {
+    const rate = links.rateOf(name)
+    return {
+      ...usage[name],
+      readBytesPerSecond: rate === null ? null : Math.round(rate.bytesPerSecond),
+      readLatencyMs: rate === null ? null : rate.latencySeconds * 1_000,
+    }
+  }
   const counts = (name: Parameters<DaemonMeter['byLabel']>[0], label: string): Counts =>
     Object.fromEntries(meter.byLabel(name, label))
   const byTier = (name: Parameters<DaemonMeter['byLabel']>[0]): Record<TierName, number> => {
