@@ -60,7 +60,7 @@ void t.test('against a real store', async (t) => {
     const before = new Set(await bucket.packs())
     await one.tier.write(blocks)
     const [name = ''] = (await bucket.packs()).filter((pack) => !before.has(pack))
-    const read = readPack(await bucket.bytes(name), one.memory.crc32c)
+    const read = readPack(await bucket.bytes(name), one.memory.native.crc32c)
     t.equal(read.as, 'index')
     if (read.as === 'index') {
       t.same(

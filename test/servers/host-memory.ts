@@ -1,29 +1,31 @@
-import { crc32c } from '../../tiers/block/crc32c.ts'
+import { loadNative } from '../../addon/load.ts'
+import type { Native } from '../../addon/native.ts'
 import type { HostSpan } from '../../tiers/tier.ts'
 
-/** Host memory of a test: what a tier needs of the native side, without the binary. */
+/** Host memory of a test, out of the native addon's regions as in the daemon. */
 export type HostMemory = {
-  windowOf(region: number, offset: number, byteCount: number): Uint8Array
-  crc32c(bytes: Uint8Array, previous: number): number
+  readonly native: Native
   /** A span of fresh bytes. */
   span(byteCount: number): HostSpan
   bytesOf(span: HostSpan): Uint8Array
+  sum(bytes: Uint8Array): number
+  close(): void
 }
 
 export function hostMemory(): HostMemory {
-  const regions: Uint8Array[] = []
-  const windowOf = (region: number, offset: number, byteCount: number): Uint8Array => {
-    const bytes = regions[region]
-    if (bytes === undefined || offset + byteCount > bytes.length) throw new RangeError('outside the region')
-    return bytes.subarray(offset, offset + byteCount)
-  }
+  const native = loadNative()
+  const regions: number[] = []
   return {
-    windowOf,
-    crc32c: (bytes, previous) => crc32c(bytes, previous),
+    native,
     span: (byteCount) => {
-      regions.push(new Uint8Array(byteCount))
-      return { region: regions.length - 1, offset: 0, byteCount }
+      const region = native.openMemory(byteCount)
+      regions.push(region)
+      return { region, offset: 0, byteCount }
     },
-    bytesOf: (span) => windowOf(span.region, span.offset, span.byteCount),
+    bytesOf: (span) => native.windowOf(span.region, span.offset, span.byteCount),
+    sum: (bytes) => native.crc32c(bytes, 0),
+    close: () => {
+      for (const region of regions) native.closeRegion(region)
+    },
   }
 }

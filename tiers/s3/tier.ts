@@ -70,6 +70,8 @@ class PackTier implements S3Tier {
   readonly #writer: Writer
   readonly #discovery: Discovery
   readonly #listeners: ((change: TierChange) => void)[] = []
+  /** What the start found before anybody listened; null once somebody does. */
+  #untold: TierChange[] | null = []
   #capabilities: Capabilities | null = null
   #closing = false
   /** Whether namespaces wait for their first look. */
@@ -163,6 +165,9 @@ class PackTier implements S3Tier {
 
   onChange(listener: (change: TierChange) => void): void {
     this.#listeners.push(listener)
+    const untold = this.#untold ?? []
+    this.#untold = null
+    for (const change of untold) this.#tell(change)
   }
 
   usage(): TierUsage {
@@ -305,6 +310,7 @@ class PackTier implements S3Tier {
   }
 
   #tell(change: TierChange): void {
+    this.#untold?.push(change)
     for (const listener of this.#listeners) listener(change)
   }
 }
