@@ -1,5 +1,5 @@
 import { KvFailure } from '../tiers/block/failures.ts'
-import { workersMax } from '../tiers/block/limits.ts'
+import { requestReceiveMsMax, workersMax } from '../tiers/block/limits.ts'
 import {
   type OptionTable,
   type OptionValues,
@@ -72,6 +72,13 @@ export const routerFields = {
     max: 65_535,
     placeholder: 'PORT',
     about: 'Loopback port to register workers and to explain decisions. 0 takes a free one and prints it.',
+  },
+  receiveMs: {
+    unit: 'ms',
+    fallback: requestReceiveMsMax,
+    min: 100,
+    max: 600_000,
+    about: 'Longest time to receive one whole request; headers get a third of it, at most 10 s.',
   },
   firstByteMs: {
     unit: 'ms',

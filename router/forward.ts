@@ -152,8 +152,7 @@ function afterCut(
   }
   const refusal = cutRefusals[why]
   if (!relayed.sent) return { as: 'refused', refusal }
-  const type = String(client.getHeader('content-type') ?? '')
-  if (relayed.atEventEnd && type.startsWith('text/event-stream') && !client.writableNeedDrain) {
+  if (relayed.eventMayFollow) {
     client.end(refusalEvent(request.endpoint.dialect, request.path, refusal, request.requestId))
   } else client.destroy()
   return { as: 'sent', status: 200 }

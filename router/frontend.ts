@@ -7,7 +7,6 @@ import {
   requestHeaderBytesMax,
   requestHeaderLinesMax,
   requestHeadersMsMax,
-  requestReceiveMsMax,
   requestsPerConnectionMax,
 } from '../tiers/block/limits.ts'
 import { dialectOf, endpoints } from './endpoints.ts'
@@ -37,13 +36,13 @@ export function openFrontend(parts: Parts): Frontend {
     disableRequestLogging: true,
     exposeHeadRoutes: false,
     bodyLimit: requestBodyBytesMax,
-    requestTimeout: requestReceiveMsMax,
+    requestTimeout: parts.receiveMs,
     maxRequestsPerSocket: requestsPerConnectionMax,
     return503OnClosing: false,
     forceCloseConnections: true,
     http: {
-      headersTimeout: requestHeadersMsMax,
-      connectionsCheckingInterval: connectionsCheckMs,
+      headersTimeout: Math.min(requestHeadersMsMax, Math.ceil(parts.receiveMs / 3)),
+      connectionsCheckingInterval: Math.min(connectionsCheckMs, parts.receiveMs),
       maxHeaderSize: requestHeaderBytesMax,
       noDelay: true,
     },

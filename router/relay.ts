@@ -52,8 +52,8 @@ export type Relayed =
       readonly why: CutWhy
       /** Whether the client has a header already. */
       readonly sent: boolean
-      /** Whether what was sent ends where an event ends, so that one more can follow. */
-      readonly atEventEnd: boolean
+      /** Whether what was sent is a stream that ends where an event ends: one more can follow. */
+      readonly eventMayFollow: boolean
     }
 
 /** Sends the request to the worker and its answer to the client as it comes. The header leaves together with
@@ -182,6 +182,9 @@ class Relay implements Dispatcher.DispatchHandler {
     if (this.#sent) return
     this.#sent = true
     this.#wanted.onFirstByte()
+    // From here on silence counts, not the wait for the first byte.
+    this.#cancelWatch()
+    this.#watch()
     this.#client.writeHead(this.#status, {
       ...answeredHeaders(this.#headers),
       ...this.#wanted.ownHeaders,
@@ -228,7 +231,9 @@ class Relay implements Dispatcher.DispatchHandler {
   #endCut(why: CutWhy): void {
     const tail = Buffer.concat(this.#tail).subarray(-4).toString('latin1')
     const atEventEnd = tail.endsWith('\n\n') || tail.endsWith('\r\n\r\n')
-    this.#end({ as: 'cut', why, sent: this.#sent, atEventEnd })
+    const isStream = String(this.#headers['content-type'] ?? '').startsWith('text/event-stream')
+    const eventMayFollow = isStream && atEventEnd && !this.#client.writableNeedDrain
+    this.#end({ as: 'cut', why, sent: this.#sent, eventMayFollow })
   }
 
   #end(relayed: Relayed): void {

@@ -62,15 +62,16 @@ export const mockDefaults: MockSettings = {
 export async function startMockEngine(
   name: string,
   settings: Partial<MockSettings> = {},
+  port = 0,
 ): Promise<MockEngine> {
   const server = createServer((request, response) => {
     handle(mock, request, response).catch(() => response.destroy())
   })
-  server.listen(0, '127.0.0.1')
+  server.listen(port, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
+  const address = server.address() as AddressInfo
   const mock: MockEngine = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://127.0.0.1:${address.port}`,
     name,
     seen: [],
     aborted: 0,
