@@ -1,3 +1,4 @@
+import { valueOfWord } from '../tiers/block/option-value.ts'
 import { type BenchCommand, flagOf, type OptionField, type OptionFields } from './command.ts'
 import { UsageError } from './failure.ts'
 import { suggestion } from './nearest.ts'
@@ -66,6 +67,7 @@ function store(
   const isFlag = joined === null && text?.startsWith('--') === true
   if (text === null || isFlag) throw new UsageError(`${flag} needs a value: ${flag} ${field.placeholder}`)
   if (field.kind === 'number') values.set(name, numberOf(flag, field, text))
+  if (field.kind === 'bytes') values.set(name, bytesOf(flag, field, text))
   if (field.kind === 'list') {
     const known = (values.get(name) ?? []) as readonly string[]
     const parts = text.split(',').map((part) => part.trim())
@@ -90,6 +92,13 @@ function numberOf(flag: string, field: OptionField & { kind: 'number' }, text: s
     throw new UsageError(`${flag}: "${text}" is not ${kind} ${range}`)
   }
   return value
+}
+
+function bytesOf(flag: string, field: OptionField & { kind: 'bytes' }, text: string): number {
+  const row = { unit: 'bytes', fallback: null, min: field.min, max: field.max, about: field.about } as const
+  const read = valueOfWord(row, text)
+  if (read.as === 'refused') throw new UsageError(`${flag}: "${text}": ${read.why}`)
+  return Number(read.value)
 }
 
 function filled(fields: OptionFields, values: ReadonlyMap<string, unknown>): Record<string, unknown> {

@@ -23,6 +23,15 @@ export type OptionField =
       readonly about: string
     }
   | {
+      /** Bytes with a unit: 512GiB, 2TB. */
+      readonly kind: 'bytes'
+      readonly placeholder: string
+      readonly fallback: number | null
+      readonly min: number
+      readonly max: number
+      readonly about: string
+    }
+  | {
       /** Comma-separated, and may be repeated. */
       readonly kind: 'list'
       readonly placeholder: string
@@ -40,7 +49,7 @@ export type OptionValue<F extends OptionField> = F extends { kind: 'flag' }
     ? readonly string[]
     : F extends { kind: 'target' }
       ? string | null
-      : F extends { kind: 'number' }
+      : F extends { kind: 'number' | 'bytes' }
         ? F['fallback'] extends number
           ? number
           : number | null

@@ -1,3 +1,4 @@
+import { numberText } from '../tiers/block/option-value.ts'
 import { type BenchCommand, flagOf, type OptionField } from './command.ts'
 
 /** `terrace bench --help`: one line per command. */
@@ -45,6 +46,10 @@ function aboutOf(field: OptionField): string {
   if (field.kind === 'flag' || field.kind === 'target') return field.about
   const unit = field.kind === 'number' && field.unit !== '' ? ` Unit: ${field.unit}.` : ''
   const choices = field.kind === 'text' && field.choices ? ` One of: ${field.choices.join(', ')}.` : ''
+  if (field.kind === 'bytes') {
+    const size = field.fallback === null ? '' : ` Default: ${numberText('bytes', field.fallback)}.`
+    return `${field.about}${size}`
+  }
   const fallback = Array.isArray(field.fallback) ? field.fallback.join(',') : field.fallback
   const given = fallback === null || fallback === '' ? '' : ` Default: ${fallback}.`
   return `${field.about}${choices}${unit}${given}`

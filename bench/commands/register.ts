@@ -3,8 +3,17 @@ import { command as analyze } from './analyze.ts'
 import { command as anonymize } from './anonymize.ts'
 import { command as compare } from './compare.ts'
 import { command as convert } from './convert.ts'
+import { command as plan } from './plan.ts'
 import { command as policies } from './policies.ts'
 import { command as simulate } from './simulate.ts'
 
 /** Every word after `terrace bench`, in the order of the help page. */
-export const commands: readonly BenchCommand[] = [analyze, simulate, policies, convert, anonymize, compare]
+export const commands: readonly BenchCommand[] = [
+  analyze,
+  simulate,
+  plan,
+  policies,
+  convert,
+  anonymize,
+  compare,
+]

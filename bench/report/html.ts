@@ -36,6 +36,8 @@ function sectionHtml(section: Section): string {
       return title + stackSvg(section)
     case 'heat':
       return title + heatSvg(section)
+    case 'words':
+      return `${title}<ul>${section.lines.map((line) => `<li>${escaped(line)}</li>`).join('')}</ul>`
   }
 }
 
@@ -91,5 +93,6 @@ svg .tick,svg .axis-title{fill:var(--quiet)}.grid{stroke:var(--rule);fill:none}.
 .dot.band{fill:var(--quiet)}.band-fill{fill:var(--quiet);fill-opacity:.09}${series}
 .area{fill-opacity:.82}.mark{fill:none;stroke:var(--ink);stroke-width:2}svg .mark-label{font-weight:600}
 .heat{fill:var(--heat)}svg .heat-ink-dark{fill:var(--card)}svg .heat-ink-light{fill:var(--ink)}
+ul{margin:0;padding-left:18px}li{margin:4px 0}
 .context dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 16px;margin:0;font-size:13px}
 .context dt{color:var(--quiet)}.context dd{margin:0}`

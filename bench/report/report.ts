@@ -74,7 +74,10 @@ export type Heat = {
   readonly values: readonly (readonly (number | null)[])[]
 }
 
-export type Section = Facts | Table | Curves | Stack | Heat
+/** Sentences: why an answer is what it is. */
+export type Words = { readonly kind: 'words'; readonly title: string; readonly lines: readonly string[] }
+
+export type Section = Facts | Table | Curves | Stack | Heat | Words
 
 /** What a number means: printed with every report, because two hit rates with different definitions must
  *  not be compared. */

@@ -25,6 +25,8 @@ function sectionLines(section: Section, style: Style): string[] {
       return [bold(section.title, style), ...stackLines(section)]
     case 'heat':
       return [bold(section.title, style), ...heatLines(section)]
+    case 'words':
+      return [bold(section.title, style), ...section.lines.flatMap((line) => folded(`- ${line}`, style))]
   }
 }
 
@@ -132,19 +134,22 @@ function heatLines(heat: Heat): string[] {
 }
 
 function contextText(report: Report, style: Style): string[] {
+  const lines = contextLines(report.context).flatMap(([label, text]) => folded(`${label}: ${text}`, style))
+  return lines.map((line) => dim(line, style))
+}
+
+/** Breaks a text at the width of the terminal; what follows the first line is indented. */
+function folded(text: string, style: Style): string[] {
   const room = Math.max(40, style.columns - 2)
   const lines: string[] = []
-  for (const [label, text] of contextLines(report.context)) {
-    let line = ''
-    for (const word of `${label}: ${text}`.split(' ')) {
-      if (line !== '' && line.length + 1 + word.length > room) {
-        lines.push(line)
-        line = `  ${word}`
-      } else line = line === '' ? word : `${line} ${word}`
-    }
-    lines.push(line)
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > room) {
+      lines.push(line)
+      line = `  ${word}`
+    } else line = line === '' ? word : `${line} ${word}`
   }
-  return lines.map((line) => dim(line, style))
+  return [...lines, line]
 }
 
 function bold(text: string, style: Style): string {

@@ -1,0 +1,181 @@
+import type { TraceTree } from '../trace/trace.ts'
+import type { HeldBlocks } from './distance.ts'
+import { prefillSeconds, rangeBytes, type Site } from './site.ts'
+
+/** A set of tier sizes as places in the rising list of capacities: HBM alone, HBM + host, + NVMe, + S3. */
+export type Places = {
+  readonly hbm: number
+  readonly host: number
+  readonly nvme: number
+  readonly s3: number
+}
+
+/** Sums over the whole trace for one set of tier sizes. */
+export type Outcome = {
+  /** Seconds of prefill that the engines do, and what they would do with HBM alone. */
+  readonly prefillSeconds: number
+  readonly prefillSecondsAlone: number
+  /** Tokens by where they came from. */
+  readonly tokens: { readonly hbm: number; readonly host: number; readonly nvme: number; readonly s3: number }
+  /** Tokens that were held but cheaper to compute again. */
+  readonly tokensRefused: number
+  readonly s3Reads: number
+  /** Seconds from arrival to first token without any queue, at the goal's share. */
+  readonly ttftAtShare: number
+}
+
+/** How one request is served best: how many tokens are taken from each tier, and how long that takes. */
+export type Service = {
+  hbm: number
+  host: number
+  nvme: number
+  s3: number
+  loadSeconds: number
+  computeSeconds: number
+  totalSeconds: number
+}
+
+/** Steps per doubling of the TTFT histogram, and its range: 2^-12 s (0.2 ms) to 2^14 s. */
+const stepsPerDoubling = 16
+const lowestLog = -12
+const highestLog = 14
+const stepCount = (highestLog - lowestLog) * stepsPerDoubling
+
+/** Reusable memory for evaluating many sets of sizes. */
+export class Evaluator {
+  readonly #tree: TraceTree
+  readonly #held: HeldBlocks
+  readonly #site: Site
+  readonly #histogram = new Float64Array(stepCount)
+  readonly #service: Service = emptyService()
+  /** Every n-th request is looked at. */
+  readonly #stride: number
+
+  constructor(tree: TraceTree, held: HeldBlocks, site: Site, requestsMax: number) {
+    this.#tree = tree
+    this.#held = held
+    this.#site = site
+    this.#stride = Math.max(1, Math.ceil(tree.requestCount / requestsMax))
+  }
+
+  /** Sums over the requests (over a sample of them, scaled up, when there are more than asked for). */
+  outcome(places: Places): Outcome {
+    const histogram = this.#histogram.fill(0)
+    const service = this.#service
+    const tokens = { hbm: 0, host: 0, nvme: 0, s3: 0 }
+    let [seconds, alone, refused, reads, seen] = [0, 0, 0, 0, 0]
+    for (let request = 0; request < this.#tree.requestCount; request += this.#stride) {
+      const available = this.serve(request, places, service)
+      const inputTokens = this.#tree.inputTokens[request] ?? 0
+      seen += 1
+      seconds += service.computeSeconds
+      alone += prefillSeconds(this.#site, inputTokens, service.hbm)
+      tokens.hbm += service.hbm
+      tokens.host += service.host
+      tokens.nvme += service.nvme
+      tokens.s3 += service.s3
+      refused += available - service.hbm - service.host - service.nvme - service.s3
+      if (service.s3 > 0) reads += Math.ceil((service.s3 * this.#site.bytesPerToken) / rangeBytes)
+      const step = Math.floor((Math.log2(service.totalSeconds + 1e-9) - lowestLog) * stepsPerDoubling)
+      const place = Math.min(stepCount - 1, Math.max(0, step))
+      histogram[place] = (histogram[place] ?? 0) + 1
+    }
+    const scale = seen === 0 ? 0 : this.#tree.requestCount / seen
+    return {
+      prefillSeconds: seconds * scale,
+      prefillSecondsAlone: alone * scale,
+      tokens: {
+        hbm: tokens.hbm * scale,
+        host: tokens.host * scale,
+        nvme: tokens.nvme * scale,
+        s3: tokens.s3 * scale,
+      },
+      tokensRefused: refused * scale,
+      s3Reads: reads * scale,
+      ttftAtShare: quantileOf(histogram, seen, this.#site.goal.share),
+    }
+  }
+
+  /** Fills in the best service of one request; answers how many tokens were there at all. The last token of a
+   *  prompt is always computed: its result is the first output token. */
+  serve(request: number, places: Places, service: Service): number {
+    const { leading, capacities } = this.#held
+    const row = request * capacities.length
+    const total = this.#tree.inputTokens[request] ?? 0
+    const limit = Math.max(0, total - 1)
+    const perBlock = this.#tree.blockTokens
+    const tokensAt = (place: number): number => Math.min(limit, (leading[row + place] ?? 0) * perBlock)
+    const hbm = tokensAt(places.hbm)
+    const host = tokensAt(places.host)
+    const nvme = tokensAt(places.nvme)
+    const s3 = tokensAt(places.s3)
+    const { links, bytesPerToken } = this.#site
+    setService(service, hbm, 0, 0, 0, 0, prefillSeconds(this.#site, total, hbm), this.#site.overlap)
+    let load = 0
+    if (host > hbm) {
+      load = links.host.latencySeconds + ((host - hbm) * bytesPerToken) / links.host.bytesPerSecond
+      this.#better(service, hbm, host - hbm, 0, 0, load, total)
+    }
+    if (nvme > host) {
+      const own = links.nvme.latencySeconds + ((nvme - host) * bytesPerToken) / links.nvme.bytesPerSecond
+      load = Math.max(load, own)
+      this.#better(service, hbm, host - hbm, nvme - host, 0, load, total)
+    }
+    if (s3 > nvme) {
+      const own = links.s3.latencySeconds + ((s3 - nvme) * bytesPerToken) / links.s3.bytesPerSecond
+      load = Math.max(load, own)
+      this.#better(service, hbm, host - hbm, nvme - host, s3 - nvme, load, total)
+    }
+    return s3
+  }
+
+  /** Takes another way when it is quicker; loading nothing wins ties. */
+  #better(
+    service: Service,
+    hbm: number,
+    host: number,
+    nvme: number,
+    s3: number,
+    load: number,
+    total: number,
+  ): void {
+    const compute = prefillSeconds(this.#site, total, hbm + host + nvme + s3)
+    const seconds = this.#site.overlap ? Math.max(load, compute) : load + compute
+    if (seconds >= service.totalSeconds) return
+    setService(service, hbm, host, nvme, s3, load, compute, this.#site.overlap)
+  }
+}
+
+export function emptyService(): Service {
+  return { hbm: 0, host: 0, nvme: 0, s3: 0, loadSeconds: 0, computeSeconds: 0, totalSeconds: 0 }
+}
+
+function setService(
+  service: Service,
+  hbm: number,
+  host: number,
+  nvme: number,
+  s3: number,
+  load: number,
+  compute: number,
+  overlap: boolean,
+): void {
+  service.hbm = hbm
+  service.host = host
+  service.nvme = nvme
+  service.s3 = s3
+  service.loadSeconds = load
+  service.computeSeconds = compute
+  service.totalSeconds = overlap ? Math.max(load, compute) : load + compute
+}
+
+/** Upper edge of the histogram step in which the share is reached, in seconds. */
+function quantileOf(histogram: Float64Array, count: number, share: number): number {
+  const rank = Math.min(count - 1, Math.floor(share * count))
+  let below = 0
+  for (let step = 0; step < stepCount; step += 1) {
+    below += histogram[step] ?? 0
+    if (below > rank) return 2 ** (lowestLog + (step + 1) / stepsPerDoubling)
+  }
+  return 0
+}
