@@ -46,9 +46,10 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
   const { best, alone } = search
   const lines: string[] = []
   const perSecond = site.bytesPerToken / site.prefill.linear
+  const speed = shown(1 / site.prefill.linear, 'count')
   lines.push(
-    `${shape.name} takes ${shown(site.bytesPerToken, 'bytes')} of KV per token; at ${shown(1 / site.prefill.linear, 'count')} ` +
-      `tokens/s of prefill a link must bring ${(perSecond / bytesPerGb).toFixed(1)} GB/s to break even.`,
+    `${shape.name} takes ${shown(site.bytesPerToken, 'bytes')} of KV per token; at ${speed} tokens/s of prefill ` +
+      `a link must bring ${(perSecond / bytesPerGb).toFixed(1)} GB/s to break even.`,
   )
   for (const { tier, timesPrefill } of breakEvens(site)) {
     if (timesPrefill < 1)
@@ -58,9 +59,11 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
   if (bytes.host + bytes.nvme + bytes.s3 === 0) {
     lines.push('No tier pays: at these prices and speeds computing again is cheaper than keeping.')
   } else {
+    const gain = shown(alone.cost.gpu - best.cost.gpu, 'dollars')
+    const spent = shown(best.cost.total - best.cost.gpu, 'dollars')
     lines.push(
-      `The tiers take ${shown(saved, 'share')} of the prefill off the engines: ${shown(alone.cost.gpu - best.cost.gpu, 'dollars')} ` +
-        `a month of engine time for ${shown(best.cost.total - best.cost.gpu, 'dollars')} of tiers.`,
+      `The tiers take ${shown(saved, 'share')} of the prefill off the engines: ` +
+        `${gain} a month of engine time for ${spent} of tiers.`,
     )
   }
   for (const { name, option } of plan.neighbours) {

@@ -271,9 +271,10 @@ function ttftCurve(plan: Plan): Curves {
       return [Math.max(1e-3, quantileOf(sorted, share - 1e-9) ?? 0), share] as const
     }),
   })
+  const traffic = shown(plan.site.traffic, 'number')
   return {
     kind: 'curves',
-    title: `Share of requests by time to first token, ${plan.enginesShown} engines (${shown(plan.site.traffic, 'number')} x the traffic)`,
+    title: `Share of requests by time to first token, ${plan.enginesShown} engines, ${traffic} x the traffic`,
     x: { title: 'time to first token', unit: 'seconds', log: true },
     y: { title: 'share of requests', unit: 'share' },
     lines: [line('with the tiers', plan.ttft), line('HBM alone', plan.ttftAlone)],

@@ -46,7 +46,7 @@ export function curvesSvg(curves: Curves): string {
     const anchor = x > right - 120 ? 'end' : 'start'
     const shifted = anchor === 'end' ? x - 9 : x + 9
     parts.push(element('circle', { class: 'mark', cx: x, cy: y, r: 6 }))
-    parts.push(label(mark.label, { class: 'mark-label', x: shifted, y: y - 9, 'text-anchor': anchor }))
+    parts.push(label(mark.label, { class: 'mark-label', x: shifted, y: y + 20, 'text-anchor': anchor }))
   }
   return drawing(height, parts, curves.title)
 }

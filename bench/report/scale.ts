@@ -18,8 +18,11 @@ export function scaleOf(
   const low = finite.reduce((least, value) => Math.min(least, value), Number.POSITIVE_INFINITY)
   const high = finite.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY)
   if (finite.length === 0) return { at: () => start, ticks: [] }
-  if (axis.log === true) return logScale(low, high === low ? low * 2 : high, start, end)
-  const from = axis.unit === 'rate' || axis.unit === 'share' || low >= 0 ? Math.min(0, low) : low
+  if (axis.log === true)
+    return logScale(low, high === low ? low * 2 : high, start, end, axis.unit === 'bytes')
+  // Money is compared, not measured from nothing: a narrow range is shown as such.
+  const narrow = axis.unit === 'dollars' && low > high * 0.4
+  const from = narrow ? low - (high - low) * 0.2 : Math.min(0, low)
   return linearScale(from, high === from ? from + 1 : high, start, end, tickCount)
 }
 
@@ -34,7 +37,7 @@ function linearScale(low: number, high: number, start: number, end: number, tick
   return { at: (value) => start + ((value - bottom) / (top - bottom)) * (end - start), ticks }
 }
 
-function logScale(low: number, high: number, start: number, end: number): Scale {
+function logScale(low: number, high: number, start: number, end: number, binary: boolean): Scale {
   const from = Math.log10(low)
   const to = Math.log10(high)
   const ticks: number[] = []
@@ -45,6 +48,7 @@ function logScale(low: number, high: number, start: number, end: number): Scale 
       if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick)
     }
   }
+  if (binary) ticks.splice(0, ticks.length, ...binaryTicks(low, high))
   if (ticks.length === 0) ticks.push(low, high)
   const at = (value: number): number =>
     start + ((Math.log10(Math.max(value, low)) - from) / (to - from)) * (end - start)
@@ -56,4 +60,14 @@ function roundStep(step: number): number {
   const power = 10 ** Math.floor(Math.log10(step))
   const rest = step / power
   return (rest <= 1 ? 1 : rest <= 2 ? 2 : rest <= 5 ? 5 : 10) * power
+}
+
+/** Powers of two between the bounds, as few as seven. */
+function binaryTicks(low: number, high: number): number[] {
+  const from = Math.ceil(Math.log2(low))
+  const to = Math.floor(Math.log2(high))
+  const step = Math.max(1, Math.ceil((to - from + 1) / 7))
+  const ticks: number[] = []
+  for (let power = from; power <= to; power += step) ticks.push(2 ** power)
+  return ticks
 }
