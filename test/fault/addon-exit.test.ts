@@ -1,0 +1,91 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { type ChildWanted, runChild } from '../addon-child.ts'
+
+/** Opens a queue and puts more work into it than it can do at once. */
+const busy = `
+const rig = new Rig(4)
+const region = native.openMemory(2 ** 26)
+const file = native.openFile(args[0], 2 ** 26, false)
+const steps = []
+for (let i = 0; i < 200; i++) {
+  steps.push({ operation: 'sum', sourceRegion: region, byteCount: 2 ** 26, ticket: i })
+  steps.push({ operation: 'write', sourceRegion: region, targetRegion: file, byteCount: 2 ** 20, seal: 0, ticket: i })
+  steps.push({ operation: 'read', sourceRegion: file, targetRegion: region, target: 2 ** 22, byteCount: 2 ** 20, seal: 256 })
+}
+rig.submit(steps)
+`
+
+for (const wake of ['poll', 'function']) {
+  const wanted: ChildWanted = { env: { TERRACE_WAKE: wake } }
+
+  void t.test(`wake by ${wake}: a process may end in every way with steps in flight`, async (t) => {
+    const directory = t.testdir({})
+    const file = join(directory, 'slab')
+    const ways: readonly (readonly [string, string, number | null])[] = [
+      ['process.exit', 'process.exit(7)', 7],
+      ['process.exit a turn later', 'setImmediate(() => process.exit(8))', 8],
+      ['an exception', 'setImmediate(() => { throw new Error("thrown") })', 1],
+      ['a close that nobody awaits', 'void rig.close()', 0],
+      ['exit while it closes', 'void rig.close(); setImmediate(() => process.exit(9))', 9],
+    ]
+    for (const [name, end, code] of ways) {
+      const child = await runChild(busy + end, [file], wanted)
+      t.strictSame([child.code, child.signal], [code, null], `${name} ${child.stderr.slice(0, 300)}`)
+    }
+  })
+
+  void t.test(`wake by ${wake}: an idle queue does not keep the process alive`, async (t) => {
+    const child = await runChild(
+      `const rig = new Rig(4)
+       const region = native.openMemory(4096)
+       await rig.run({ operation: 'sum', sourceRegion: region, byteCount: 64 })
+       console.log(JSON.parse(native.describe()).wake)`,
+      [],
+      wanted,
+    )
+    t.match(child, { code: 0, stdout: `${wake}\n`, stderr: '' })
+  })
+
+  void t.test(`wake by ${wake}: steps in flight keep the process alive until they are told`, async (t) => {
+    const child = await runChild(
+      `const region = native.openMemory(2 ** 27)
+       const into = new Float64Array(400)
+       let left = 50
+       const queue = native.openQueue(1, () => {
+         left -= native.drain(queue, into)
+         if (left === 0) console.log('all told')
+       })
+       const step = packed({ operation: 'sum', sourceRegion: region, byteCount: 2 ** 27 })
+       native.submit(queue, new Float64Array(Array(50).fill(step).flat()), 50, new Uint8Array(0))`,
+      [],
+      wanted,
+    )
+    t.match(child, { code: 0, stdout: 'all told\n', stderr: '' })
+  })
+
+  void t.test(`wake by ${wake}: worker threads of Node come and go with busy queues`, async (t) => {
+    const child = await runChild(
+      `import { Worker, isMainThread } from 'node:worker_threads'
+       const program = ${JSON.stringify(`
+         const { parentPort, workerData } = require('node:worker_threads')
+         const native = require(workerData.file)
+         const region = native.openMemory(2 ** 26)
+         const queue = native.openQueue(2, () => {})
+         const step = [6, 1, region, 0, 0, 0, 2 ** 26, 0, -1, -1]
+         native.submit(queue, new Float64Array(Array(64).fill(step).flat()), 64, new Uint8Array(0))
+         parentPort.postMessage('busy')
+         setInterval(() => {}, 1000)`)}
+       const { addonFile } = await import(args[0])
+       for (let round = 0; round < 8; round++) {
+         const worker = new Worker(program, { eval: true, execArgv: [], workerData: { file: addonFile() } })
+         await new Promise((resolve) => worker.once('message', resolve))
+         await worker.terminate()
+       }
+       console.log('gone')`,
+      [new URL('../../addon/load.ts', import.meta.url).href],
+      wanted,
+    )
+    t.match(child, { code: 0, signal: null, stdout: 'gone\n', stderr: '' })
+  })
+}
