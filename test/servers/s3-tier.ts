@@ -15,7 +15,10 @@ export type TierRig = {
   readonly tier: S3Tier
   readonly meter: Meter<typeof s3Metrics>
   readonly memory: HostMemory
-  readonly changes: TierChange[]
+  /** What the start found. */
+  readonly found: readonly TierChange[]
+  /** What changed after it. */
+  readonly changes: readonly TierChange[]
   /** Blocks of random bytes that follow each other in one chain. */
   blocks(count: number, payloadBytes: number, namespace?: BlockKey): WriteWanted[]
   /** Reads blocks into fresh spans. */
@@ -55,15 +58,18 @@ export async function tierOf(
     createBucket: true,
     ...options,
   })
+  // A daemon's sockets keep it alive while the tier waits for a time to come; a test has none.
+  const alive = setInterval(() => undefined, 60_000)
   t.teardown(async () => {
+    clearInterval(alive)
     await tier.close()
     memory.close()
   })
   const changes: TierChange[] = []
-  // What the start found is told first; here only what comes later is of interest.
-  let listening = false
-  tier.onChange((change) => listening && changes.push(change))
-  listening = true
+  const found: TierChange[] = []
+  let heard = found
+  tier.onChange((change) => heard.push(change))
+  heard = changes
   const read = (
     blocks: readonly WriteWanted[],
     spans: readonly HostSpan[],
@@ -79,6 +85,7 @@ export async function tierOf(
     tier,
     meter,
     memory,
+    found,
     changes,
     blocks: (count, payloadBytes, namespace = randomKey()) =>
       randomChain(memory, count, payloadBytes, namespace),
