@@ -20,6 +20,9 @@ export type OpenNamespace = {
   readonly routeSecret: Uint8Array
 }
 
+/** Stands for a namespace of an earlier life that nobody has opened again: no ask can name it. */
+export const unknownNamespace = -1 as NamespaceId
+
 /** The namespaces of this process: interned, numbered, never forgotten (they are few and bounded). */
 export class NamespaceBook {
   readonly #clusterSecret: Uint8Array

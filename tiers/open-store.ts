@@ -2,13 +2,17 @@ import type { Native } from '../addon/native.ts'
 import { Announcer } from './announce.ts'
 import type { World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
+import { DiskTier } from './disk.ts'
+import { realFiles, type StoreFiles } from './files.ts'
 import { HostTier } from './host.ts'
 import type { StoreMeter } from './metrics.ts'
-import { NamespaceBook } from './namespaces.ts'
+import { NamespaceFile } from './namespace-file.ts'
+import { NamespaceBook, unknownNamespace } from './namespaces.ts'
 import type { Parts } from './parts.ts'
-import { policyNamed } from './policy/register.ts'
+import { type PolicyEntry, policyNamed } from './policy/register.ts'
 import { Residents } from './residents.ts'
 import { Runner } from './run.ts'
+import { Scrub } from './scrub.ts'
 import type { BlockStore } from './store.ts'
 import type { ColdTier } from './tier.ts'
 import { TieredStore } from './tiered-store.ts'
@@ -27,42 +31,76 @@ export type StoreOptions = {
   /** Name of an eviction policy, see `policy/register.ts`. */
   readonly policy: string
   readonly meter: StoreMeter
+  /** The file system; the machine's unless a test brings its own. */
+  readonly files?: StoreFiles
 }
 
 /** Opens the tiers of one node. Throws KvFailure when it cannot serve at all; then nothing stays open. */
 export async function openStore(options: StoreOptions): Promise<BlockStore> {
-  const { native, world, meter } = options
+  const { native, world, meter, s3 } = options
   const policy = policyNamed(options.policy)
   if (policy === null) {
     throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${options.policy} is not known: use lru` })
   }
   const book = new NamespaceBook(options.clusterSecret, native)
   const announcer = new Announcer(book)
+  const residents = { nvme: new Residents('nvme', book, announcer), s3: new Residents('s3', book, announcer) }
   const host = new HostTier(native, world, options.hostBytes, policy)
   const runner = new Runner(native, world, meter)
-  const cold: ColdTier[] = []
-  if (options.s3 !== null) cold.push(options.s3)
-  const residents = { nvme: new Residents('nvme', book, announcer), s3: new Residents('s3', book, announcer) }
-  for (const tier of cold) tier.onChange((change) => residents[tier.name].take(change))
-  const parts: Parts = {
-    native,
-    world,
-    meter,
-    book,
-    announcer,
-    runner,
-    host,
-    cold,
-    residents,
-    visited: (keys, readyCount) => host.table.visit(keys, readyCount, world.nowMs()),
+  const close = async (): Promise<void> => {
+    await runner.close()
+    host.close()
   }
-  return new TieredStore(
-    parts,
-    () => undefined,
-    async () => {
-      await Promise.all(cold.map((tier) => tier.close()))
-      await runner.close()
-      host.close()
-    },
-  )
+  try {
+    const names = await openNames(options, book)
+    const disk = await openDisk(options, policy, runner, book, residents.nvme)
+    const cold: ColdTier[] = [disk, s3].filter((tier) => tier !== null)
+    for (const tier of cold) tier.onChange((change) => residents[tier.name].take(change))
+    for (const opened of book.all()) s3?.openNamespace?.(opened.fingerprint)
+    const visited: Parts['visited'] = (keys, readyCount) => {
+      host.table.visit(keys, readyCount, world.nowMs())
+      disk?.visit(keys, readyCount)
+    }
+    const parts = { native, world, meter, book, announcer, runner, host, cold, residents, visited }
+    const scrub = disk === null ? null : new Scrub(parts, disk)
+    scrub?.start()
+    return new TieredStore(
+      parts,
+      () => names?.save(() => book.all()),
+      async () => {
+        await scrub?.stop()
+        await Promise.all([...cold.map((tier) => tier.close()), names?.close()])
+        await close()
+      },
+    )
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** The list of namespaces, when anything outlives the process. */
+async function openNames(options: StoreOptions, book: NamespaceBook): Promise<NamespaceFile | null> {
+  if (options.nvmeBytes === 0 && options.s3 === null) return null
+  const names = new NamespaceFile(options.files ?? realFiles, options.dataDirectory)
+  await names.restore(book)
+  return names
+}
+
+async function openDisk(
+  options: StoreOptions,
+  policy: PolicyEntry,
+  runner: Runner,
+  book: NamespaceBook,
+  residents: Residents,
+): Promise<DiskTier | null> {
+  if (options.nvmeBytes === 0) return null
+  const { native, world, meter, dataDirectory: directory, nvmeBytes: byteCount } = options
+  const { tier, found } = await DiskTier.open({
+    ...{ native, world, meter, runner, directory, byteCount, policy },
+    files: options.files ?? realFiles,
+    namespaceOf: (seal) => book.withFingerprint(seal.namespace)?.id ?? unknownNamespace,
+  })
+  for (const seal of found) residents.add(seal)
+  return tier
 }
