@@ -72,21 +72,26 @@ export class Climber {
     deadlineMs: number,
     settle: (key: BlockKey, climbed: Climbed) => void,
   ): Promise<void> {
-    const claims = await this.#parts.host.claimAll(fresh)
-    const tickets: Ticket[] = []
-    for (const [i, identity] of fresh.entries()) {
-      const claimed = claims[i]
-      assert(claimed !== undefined, 'every block has a claim')
-      const done = (climbed: Climbed): void => settle(identity.key, climbed)
-      if (claimed.as === 'claimed') tickets.push({ identity, row: claimed.row, settle: done, stop: 'absent' })
-      else if (claimed.as === 'known') done(this.#asFound(identity.key))
-      else done({ as: 'stopped', stop: 'no_room' })
+    const { host, world } = this.#parts
+    for (let first = 0; first < fresh.length; ) {
+      const claims = await host.claimAll(fresh.slice(first))
+      const tickets: Ticket[] = []
+      for (const [i, claimed] of claims.entries()) {
+        const identity = fresh[first + i]
+        assert(identity !== undefined, 'every claim is of a block')
+        const done = (climbed: Climbed): void => settle(identity.key, climbed)
+        if (claimed.as === 'claimed')
+          tickets.push({ identity, row: claimed.row, settle: done, stop: 'absent' })
+        else if (claimed.as === 'known') done(this.#asFound(identity.key))
+        else done({ as: 'stopped', stop: 'no_room' })
+      }
+      first += claims.length
+      await this.#fromTiers(opened, tickets, 0, deadlineMs)
+      host.table.admit(
+        tickets.map(({ identity }) => identity),
+        world.nowMs(),
+      )
     }
-    await this.#fromTiers(opened, tickets, 0, deadlineMs)
-    this.#parts.host.table.admit(
-      tickets.map(({ identity }) => identity),
-      this.#parts.world.nowMs(),
-    )
   }
 
   /** The block came to host memory another way meanwhile, or an engine is storing it: then its bytes are not there yet. */

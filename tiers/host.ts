@@ -1,9 +1,9 @@
 import type { Native, RegionHandle } from '../addon/native.ts'
 import { Arena, pageRounded } from './arena.ts'
-import type { World } from './block/clock.ts'
+import { beforeDeadline, type World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
 import type { BlockKey, Slot } from './block/id.ts'
-import { tierRowBytes, tierRowsMax } from './block/limits.ts'
+import { copyMsMax, tierRowBytes, tierRowsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
 import { VictimChooser } from './room.ts'
@@ -19,6 +19,9 @@ export type Below = {
   readonly save: (pinned: readonly Pinned[]) => Promise<void>
   readonly evicted: (identity: Identity) => void
 }
+
+/** Longest wait for a copy to give a slot free, in milliseconds. */
+const roomWaitMsMax = copyMsMax
 
 /** Rows a tier of so many bytes gets. */
 export function rowMaxFor(byteCount: number): number {
@@ -63,23 +66,30 @@ export class HostTier {
   }
 
   /** Claims slots for blocks in their order, evicting what the policy names. Exact: nothing leaves unless its room
-   *  is wanted now. */
+   *  is wanted now. The
+   *  answer may be shorter than the list: then the room for the rest is in use by copies, and is asked for again
+   *  once the caller
+   *  has dealt with these. Only a caller that would get nothing at all waits here, so that no two wait for each other. */
   async claimAll(identities: readonly Identity[]): Promise<Claimed[]> {
+    const untilMs = this.#world.nowMs() + roomWaitMsMax
     const claims: Claimed[] = []
-    let roundsLeft = 3
+    let claimedCount = 0
     while (claims.length < identities.length) {
       const identity = identities[claims.length] as Identity
       const claimed = this.table.claim(identity)
       if (claimed.as !== 'full') {
         claims.push(claimed)
+        if (claimed.as === 'claimed') claimedCount += 1
         continue
       }
-      const left = identities.length - claims.length
-      const cameFree = roundsLeft > 0 && (await this.#makeRoom(identity.payloadBytes, left))
-      roundsLeft -= 1
-      if (!cameFree) break
+      const changed = this.table.nextRelease()
+      if (await this.#makeRoom(identity.payloadBytes, identities.length - claims.length)) continue
+      if (claimedCount > 0) return claims
+      if (!this.table.isInUse || (await beforeDeadline(this.#world, untilMs, changed)) === null) {
+        claims.push({ as: 'full' })
+        return claims
+      }
     }
-    while (claims.length < identities.length) claims.push({ as: 'full' })
     return claims
   }
 

@@ -1,3 +1,4 @@
+import { assert } from './block/assert.ts'
 import type { BlockKey } from './block/id.ts'
 import { planBlocksMax } from './block/limits.ts'
 import type { RouteHash } from './block/route.ts'
@@ -42,7 +43,6 @@ export class KeepFlow {
         break
       }
       const sealed = await run.take(group)
-      host.table.admit(sealed, this.#parts.world.nowMs())
       this.#kept(sealed)
     }
     const end = Math.min(keys.length, wanted.firstBlock + wanted.blockCount)
@@ -92,27 +92,38 @@ class KeepRun {
 
   /** Write protocol up to `sealed`, for blocks that nobody holds yet. Gives those that were sealed. */
   async take(group: readonly Identity[]): Promise<Identity[]> {
-    const { host } = this.#parts
+    const { host, world } = this.#parts
     const absent = group.filter(
       ({ key }) => host.table.rowOf(key) === noRow && tierOf(this.#parts, key) === null,
     )
     this.already += group.length - absent.length
-    const claims = await host.claimAll(absent)
-    const copies: Promise<'sealed' | 'failed'>[] = []
-    const begun: Identity[] = []
-    for (const [i, identity] of absent.entries()) {
-      const claimed = claims[i]
-      if (claimed?.as === 'claimed') {
-        begun.push(identity)
-        copies.push(this.#gather(identity, claimed.row))
-      } else if (claimed?.as === 'known') this.already += 1
-      else this.refuse('no_room', 1, claimed?.as === 'too_large' ? 'too_large' : 'no_room')
+    const taken: Identity[] = []
+    for (let first = 0; first < absent.length; ) {
+      const claims = await host.claimAll(absent.slice(first))
+      const begun: Identity[] = []
+      const copies: Promise<'sealed' | 'failed'>[] = []
+      for (const [i, claimed] of claims.entries()) {
+        const identity = absent[first + i]
+        assert(identity !== undefined, 'every claim is of a block')
+        if (claimed.as === 'claimed') {
+          begun.push(identity)
+          copies.push(this.#gather(identity, claimed.row))
+        } else if (claimed.as === 'known') this.already += 1
+        else this.refuse('no_room', 1, claimed.as === 'too_large' ? 'too_large' : 'no_room')
+      }
+      first += claims.length
+      const outcomes = await Promise.all(copies)
+      const sealed = begun.filter((_, i) => outcomes[i] === 'sealed')
+      this.refuse('copy_failed', begun.length - sealed.length)
+      host.table.admit(sealed, world.nowMs())
+      taken.push(...sealed)
+      if (this.drop !== 'none') {
+        this.refuse('parent_absent', absent.length - first)
+        break
+      }
     }
-    const outcomes = await Promise.all(copies)
-    const sealed = begun.filter((_, i) => outcomes[i] === 'sealed')
-    this.stored += sealed.length
-    this.refuse('copy_failed', begun.length - sealed.length)
-    return sealed
+    this.stored += taken.length
+    return taken
   }
 
   async #gather(identity: Identity, row: Row): Promise<'sealed' | 'failed'> {

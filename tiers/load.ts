@@ -147,20 +147,21 @@ class LoadRun {
       const group = next
       next = climbOf(groups[i + 1])
       let stop = await this.#copyGroup(group.identities, group.climbs)
-      while (stop === 'damaged' && retriesLeft > 0) {
+      while (stop === 'try_again' && retriesLeft > 0) {
         retriesLeft -= 1
         const rest = group.identities.slice(this.#wanted.firstBlock + this.ready - group.first)
         stop = await this.#copyGroup(rest, this.#climber.climb(this.#opened, rest, this.#wanted.deadlineMs))
       }
-      if (stop !== null) return stop
+      if (stop !== null) return stop === 'try_again' ? 'damaged' : stop
     }
     return null
   }
 
+  /** `try_again`: a host copy was found damaged and dropped; another tier may have a good one. */
   async #copyGroup(
     identities: readonly Identity[],
     climbs: readonly Promise<Climbed>[],
-  ): Promise<LoadStop | null> {
+  ): Promise<LoadStop | 'try_again' | null> {
     for (let first = 0; first < identities.length; first += scattersMax) {
       const slice = identities.slice(first, first + scattersMax)
       const pins: Pinned[] = []
@@ -186,7 +187,7 @@ class LoadRun {
       for (const tier of origins.slice(0, copied)) this.byTier[tier] += 1
       this.ready += copied
       if (copied < pins.length)
-        return this.#parts.world.nowMs() >= this.#wanted.deadlineMs ? 'deadline' : 'damaged'
+        return this.#parts.world.nowMs() >= this.#wanted.deadlineMs ? 'deadline' : 'try_again'
       if (stop !== null) return stop
     }
     return null

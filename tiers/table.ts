@@ -55,6 +55,7 @@ export class BlockTable {
   readonly #known = new Set<Row>()
   readonly #order: VisitOrder
   #sealedCount = 0
+  #waiting: (() => void)[] = []
 
   constructor(
     arena: Arena,
@@ -119,6 +120,7 @@ export class BlockTable {
     }
     this.#rows[row] = { identity: held.identity, state: filled.state }
     this.#sealedCount += 1
+    this.#released()
     return 'sealed'
   }
 
@@ -140,6 +142,16 @@ export class BlockTable {
     const row = this.#place(identity, { at: 'sealed', slot, checksum, pins: 0 })
     this.#sealedCount += 1
     return row
+  }
+
+  /** Whether a copy holds some slot at this moment. */
+  get isInUse(): boolean {
+    return this.leases.count > 0 || this.#bySlot.size > this.#sealedCount
+  }
+
+  /** Resolves when a copy lets go of a slot. */
+  nextRelease(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   get rowsLeft(): number {
@@ -259,6 +271,11 @@ export class BlockTable {
     const pins = state.pins - 1
     this.#rows[row] = { identity, state: { ...state, pins } }
     if (state.at === 'draining' && pins === 0) this.#free(row, this.at(row))
+    else if (pins === 0) this.#released()
+  }
+
+  #released(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #unindex(key: BlockKey, row: Row): void {
@@ -272,6 +289,7 @@ export class BlockTable {
     this.#rows[row] = null
     this.#freeRows.push(row)
     this.#arena.giveBack(held.state.slot)
+    this.#released()
   }
 }
 

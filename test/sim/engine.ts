@@ -109,7 +109,7 @@ export class SimEngine {
     count: number,
   ): Promise<StoreAnswer> {
     for (let block = first; block < first + count; block++) {
-      this.#checker.stored(this.#name(tokens, block), this.sumOf(block))
+      this.#checker.stored(this.nameOf(tokens, block), this.sumOf(block))
     }
     const indexes = Uint32Array.from({ length: count }, (_, i) => first + i)
     return store.store(id, tokens, {
@@ -137,7 +137,7 @@ export class SimEngine {
   /** Throws when one of the leading blocks is not what was stored. */
   check(tokens: Uint32Array, readyBlocks: number): void {
     for (let block = 0; block < readyBlocks; block++) {
-      this.#checker.served(this.#name(tokens, block), this.sumOf(block))
+      this.#checker.served(this.nameOf(tokens, block), this.sumOf(block))
     }
   }
 
@@ -168,7 +168,8 @@ export class SimEngine {
     return crc32c(prefix, crc32c(new TextEncoder().encode(`${tenant}/${revision}`)))
   }
 
-  #name(tokens: Uint32Array, block: number): string {
+  /** What the checker knows a block by. */
+  nameOf(tokens: Uint32Array, block: number): string {
     const end = (block + 1) * this.#layout.blockTokens
     const { tenant, revision } = this.#namespace
     return `${tenant}/${revision}/${blockBytesOf(this.#layout)}/${tokens.subarray(0, end).join('.')}`
