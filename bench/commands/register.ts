@@ -6,6 +6,7 @@ import { command as convert } from './convert.ts'
 import { command as plan } from './plan.ts'
 import { command as policies } from './policies.ts'
 import { command as simulate } from './simulate.ts'
+import { command as synthesize } from './synthesize.ts'
 
 /** Every word after `terrace bench`, in the order of the help page. */
 export const commands: readonly BenchCommand[] = [
@@ -13,6 +14,7 @@ export const commands: readonly BenchCommand[] = [
   simulate,
   plan,
   policies,
+  synthesize,
   convert,
   anonymize,
   compare,

@@ -2,9 +2,9 @@ import type { TraceTree } from '../trace/trace.ts'
 import { type Evaluator, emptyService, type Places } from './evaluate.ts'
 import type { Site } from './site.ts'
 
-/** Times to first token of every request, in seconds, when `engineCount` engines share the traffic: loads wait for
- *  their link (one request at a time), then the prefill waits for the first free engine. Decoding is taken to run
- *  beside prefill. */
+/** Times to first token of every request, in seconds, when `engineCount` engines share the traffic: a request goes to
+ *  the engine that is free first; its loads wait for that engine's links (one request at a time on each), its
+ *  prefill for the engine. Decoding is taken to run beside prefill. */
 export function queuedTtft(
   tree: TraceTree,
   evaluator: Evaluator,
@@ -13,21 +13,26 @@ export function queuedTtft(
   engineCount: number,
 ): Float64Array {
   const free = new Float64Array(engineCount)
-  const linkFree = { host: 0, nvme: 0, s3: 0 }
+  const linkFree = {
+    host: new Float64Array(engineCount),
+    nvme: new Float64Array(engineCount),
+    s3: new Float64Array(engineCount),
+  }
   const ttft = new Float64Array(tree.requestCount)
   const service = emptyService()
   for (const request of inOrder(tree)) {
     const arrival = (tree.arrivalMs[request] ?? 0) / 1_000 / site.traffic
     evaluator.serve(request, places, service)
+    const engine = firstFree(free)
     let loaded = arrival
     for (const tier of ['host', 'nvme', 's3'] as const) {
       if (service[tier] === 0) continue
       const link = site.links[tier]
-      const start = Math.max(arrival, linkFree[tier])
-      linkFree[tier] = start + (service[tier] * site.bytesPerToken) / link.bytesPerSecond
-      loaded = Math.max(loaded, linkFree[tier] + link.latencySeconds)
+      const start = Math.max(arrival, linkFree[tier][engine] ?? 0)
+      const end = start + (service[tier] * site.bytesPerToken) / link.bytesPerSecond
+      linkFree[tier][engine] = end
+      loaded = Math.max(loaded, end + link.latencySeconds)
     }
-    const engine = firstFree(free)
     const ready = site.overlap ? arrival : loaded
     const start = Math.max(ready, free[engine] ?? 0)
     const end = Math.max(loaded, start + service.computeSeconds)

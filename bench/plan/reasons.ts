@@ -40,6 +40,9 @@ function breakEven(site: Site, tier: string, link: Link, gbMonth: number): Break
   }
 }
 
+/** A drive that lasts shorter than this is called out. */
+const wearYearsMin = 3
+
 /** Why the plan is what it is, in sentences. */
 export function reasons(plan: Plan, shape: KvShape): readonly string[] {
   const { search, site, bytes } = plan
@@ -72,6 +75,14 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
     const engine = `engine time ${gpu < 0 ? 'falls' : 'rises'} by ${shown(Math.abs(gpu), 'dollars')}`
     if (more < 0) lines.push(`One step ${name} would be cheaper but misses the goal.`)
     else lines.push(`One step ${name}: ${engine}, the tiers ${tierChange(more - gpu)}.`)
+  }
+  const years = plan.activity.driveYears
+  if (years !== null && years < wearYearsMin) {
+    const writes = plan.activity.driveWritesPerDay.toFixed(1)
+    lines.push(
+      `NVMe is rewritten ${writes} times a day and worn out in ${years.toFixed(1)} years: ` +
+        'admit less to it, or buy more of it than the hits need.',
+    )
   }
   lines.push(...goalReasons(plan))
   return lines
