@@ -59,7 +59,7 @@ export type SlotRefusal =
 export type SlotFile =
   | {
       readonly as: 'slot'
-      readonly tokens: Int32Array
+      readonly tokens: Uint32Array
       readonly shape: SlotShape
       readonly baseOffset: number
     }
@@ -129,19 +129,20 @@ function parse(readAt: ReadAt, fileBytes: number): SlotFile {
 }
 
 /** The plain list, or the packed form: mark, version, count, tokens, count of media places. */
-function unpackTokens(view: DataView, packedCount: number): Int32Array {
-  const plain = (from: number, count: number): Int32Array =>
-    Int32Array.from({ length: count }, (_, index) => view.getInt32((from + index) * 4, true))
-  const check = (tokens: Int32Array): Int32Array =>
-    tokens.some((token) => token < 0) ? refuse('tokens') : tokens
-  if (packedCount === 0 || view.getInt32(0, true) !== packedMark) return check(plain(0, packedCount))
+function unpackTokens(view: DataView, packedCount: number): Uint32Array {
+  const list = (from: number, count: number): Uint32Array =>
+    Uint32Array.from({ length: count }, (_, index) => {
+      const token = view.getInt32((from + index) * 4, true)
+      return token < 0 ? refuse('tokens') : token
+    })
+  if (packedCount === 0 || view.getInt32(0, true) !== packedMark) return list(0, packedCount)
   if (packedCount < 4) refuse('tokens')
   if (view.getInt32(4, true) !== packedVersion) refuse('version')
   const count = view.getUint32(8, true)
   if (count > packedCount - 4) refuse('tokens')
   if (view.getUint32((3 + count) * 4, true) !== 0) refuse('media')
   if (packedCount !== count + 4) refuse('tokens')
-  return check(plain(3, count))
+  return list(3, count)
 }
 
 /** Cells must be those of one sequence, at positions 0, 1, 2, ... in the order of the file. */
@@ -254,7 +255,7 @@ export type SlotFrame = {
 
 /** Everything of a slot file but its KV bytes, for these tokens in order, and where the KV bytes go. A file of `fileBytes`
  *  zeros with the patches written is one that the server restores; cells without KV bytes hold zeros. */
-export function frameOf(shape: SlotShape, tokens: Int32Array, blockTokens: number): SlotFrame {
+export function frameOf(shape: SlotShape, tokens: Uint32Array, blockTokens: number): SlotFrame {
   const cellCount = tokens.length
   const head = headOf(shape, tokens)
   const baseOffset = head.length + layerHeaderBytes
@@ -271,7 +272,7 @@ export function frameOf(shape: SlotShape, tokens: Int32Array, blockTokens: numbe
 }
 
 /** Magic, tokens, cell counts of the streams up to ours, cell table, and the two counts before the first layer. */
-function headOf(shape: SlotShape, tokens: Int32Array): Uint8Array {
+function headOf(shape: SlotShape, tokens: Uint32Array): Uint8Array {
   const cellCount = tokens.length
   const streamsAt = 12 + 4 * cellCount
   const cellsAt = streamsAt + 4 + 4 * (shape.stream + 1)
@@ -279,7 +280,7 @@ function headOf(shape: SlotShape, tokens: Int32Array): Uint8Array {
   head.setUint32(0, magic, true)
   head.setUint32(4, version, true)
   head.setUint32(8, cellCount, true)
-  for (const [index, token] of tokens.entries()) head.setInt32(12 + 4 * index, token, true)
+  for (const [index, token] of tokens.entries()) head.setUint32(12 + 4 * index, token, true)
   head.setUint32(streamsAt, shape.streamCount, true)
   head.setUint32(cellsAt - 4, cellCount, true)
   for (let cell = 0; cell < cellCount; cell++) {

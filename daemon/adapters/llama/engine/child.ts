@@ -1,0 +1,52 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+
+/** Ends the child with this process by its standard input: a shell holds the pipe, waits for its end and then kills. */
+const watchScript = [
+  'exec 3<&0',
+  '"$@" </dev/null 3<&- & child=$!',
+  "trap 'kill -TERM $child' TERM INT",
+  '( cat <&3 >/dev/null; kill -KILL $child 2>/dev/null ) & watcher=$!',
+  'wait $child; code=$?',
+  'while kill -0 $child 2>/dev/null; do wait $child; code=$?; done',
+  'kill -KILL $watcher 2>/dev/null; exit $code',
+].join('\n')
+
+/** How a child is tied to this process's life. `signal`: the kernel kills it when we die (setpriv, same process id).
+ *  `pipe`: a shell in between does, where setpriv is missing. */
+export type Tie = 'signal' | 'pipe'
+
+let known: Tie | undefined
+
+/** The better of the two ties that this machine has; found out once. */
+export function tieHere(): Tie {
+  known ??=
+    spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' }).status === 0
+      ? 'signal'
+      : 'pipe'
+  return known
+}
+
+/** Starts a program that cannot outlive this process, not even its kill -9. Output goes to the end of a log file. */
+export function startTied(
+  binary: string,
+  args: readonly string[],
+  folder: string,
+  logFile: string,
+  tie: Tie,
+): ChildProcess {
+  const log = openSync(logFile, 'a', 0o600)
+  const program =
+    tie === 'signal'
+      ? ['setpriv', '--pdeathsig', 'KILL', binary, ...args]
+      : ['sh', '-c', watchScript, 'sh', binary, ...args]
+  const [command = '', ...rest] = program
+  try {
+    return spawn(command, rest, {
+      stdio: [tie === 'signal' ? 'ignore' : 'pipe', log, log],
+      ...(folder === '' ? {} : { cwd: folder }),
+    })
+  } finally {
+    closeSync(log)
+  }
+}

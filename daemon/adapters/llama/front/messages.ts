@@ -1,0 +1,28 @@
+import { type Attachment, blockTokens } from '../cache/attach.ts'
+import { blockPartOf, commonLength, emptySlot } from '../cache/plan.ts'
+import type { Slot } from '../cache/slots.ts'
+
+/** The server's Anthropic API takes no slot number: it picks the idle slot that shares most with the prompt. A prepared slot shares its
+ *  block part; a slot that may share as much is a rival and is emptied first, when nobody uses it. One that is in use is left: the
+ *  server does not pick it while it works. A rival that becomes idle in between costs a miss and a wrong guess, which is counted. */
+export async function clearRivals(attachment: Attachment, chosen: Slot, prompt: Uint32Array): Promise<void> {
+  const part = blockPartOf(prompt.length, blockTokens)
+  const rivals = attachment.slots.takeIdle((slot) => slot !== chosen && mayShare(slot, prompt, part))
+  try {
+    for (const slot of rivals.slots) {
+      const reply = await attachment.upstream.post(`/slots/${slot.index}?action=erase`, {})
+      slot.content = reply.as === 'ok' ? emptySlot : { as: 'unknown' }
+    }
+  } finally {
+    rivals.release()
+  }
+}
+
+/** Whether a slot may share as much of the prompt as the prepared one, for all that is known of it. */
+function mayShare(slot: Slot, prompt: Uint32Array, part: number): boolean {
+  const { content } = slot
+  if (content.as === 'unknown') return true
+  const shared = commonLength(content.tokens, prompt)
+  if (part === 0) return shared > 0
+  return shared >= part || (content.grows && shared === content.tokens.length)
+}

@@ -1,0 +1,155 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { World } from '../../../../tiers/block/clock.ts'
+import { KvFailure } from '../../../../tiers/block/failures.ts'
+import { requestBodyBytesMax, stopMsMax } from '../../../../tiers/block/limits.ts'
+import type { DaemonSession } from '../../client/session.ts'
+import { type Attachment, type AttachOptions, attach } from '../cache/attach.ts'
+import type { Engine, EngineState } from '../engine/supervise.ts'
+import { readBody, sendError, sendJson } from './answer.ts'
+import { bump, type Counters, newCounters } from './counters.ts'
+import { treatmentOf } from './endpoints.ts'
+import { namePrompt } from './name-prompt.ts'
+import { passThrough, type Serving, servePrompt, serveSpread } from './request.ts'
+import { statusOf } from './status.ts'
+import { tenantOf } from './tenant.ts'
+
+export type FrontOptions = {
+  readonly host: string
+  readonly port: number
+  readonly name: string
+  readonly engine: Engine
+  readonly session: DaemonSession | null
+  readonly attaching: AttachOptions
+  /** Shared with the router when it is not on this machine; without it only loopback names tenants. */
+  readonly token: string | null
+  readonly world: World
+}
+
+/** The adapter's HTTP server in front of one engine. */
+export type Front = {
+  readonly url: string
+  readonly status: () => unknown
+  readonly counters: Counters
+  /** Resolves with the attachment of the engine's present life. */
+  readonly attached: () => Attachment | null
+  readonly close: () => Promise<void>
+}
+
+/** Longest wait of a request for an engine that is just starting, in milliseconds. */
+const engineWaitMsMax = 5_000
+const waitLookMs = 25
+
+/** Opens the server. It answers at once; requests wait a while for an engine that is not there yet. */
+export async function openFront(options: FrontOptions): Promise<Front> {
+  const counters = newCounters()
+  let attachment: Attachment | null = null
+  const follow = async (state: EngineState): Promise<void> => {
+    attachment?.slots.close()
+    attachment = null
+    if (state.as !== 'ready') return
+    const found = await attach(state.upstream, state.generation, options.attaching).catch(() => null)
+    const now = options.engine.state()
+    if (now.as === 'ready' && now.generation === state.generation) attachment = found
+  }
+  options.engine.onChange((state) => void follow(state))
+  void follow(options.engine.state())
+  const waitForEngine = async (): Promise<Attachment | null> => {
+    const endMs = options.world.nowMs() + engineWaitMsMax
+    while (attachment === null && options.world.nowMs() < endMs) await options.world.sleep(waitLookMs)
+    return attachment
+  }
+  const status = (): unknown => statusOf(options, attachment, counters)
+  const server = createServer(
+    { noDelay: true, keepAliveTimeout: 65_000, requestTimeout: 0 },
+    (request, response) => {
+      handle(options, request, response, {
+        counters,
+        status,
+        waitForEngine,
+        attached: () => attachment,
+      }).catch(() => {
+        sendError(response, 500, 'server_error', 'the adapter failed on this request')
+        if (response.headersSent) response.destroy()
+      })
+    },
+  )
+  await listen(server, options)
+  const { port } = server.address() as AddressInfo
+  const shown = options.host.includes(':') ? `[${options.host}]` : options.host
+  return {
+    url: `http://${shown}:${port}`,
+    status,
+    counters,
+    attached: () => attachment,
+    close: () => close(server, options.world),
+  }
+}
+
+function listen(server: Server, options: FrontOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') return reject(error)
+      reject(new KvFailure('KVT_PORT_IN_USE', { port: options.port, option: '--listen' }))
+    })
+    server.listen(options.port, options.host, () => resolve())
+  })
+}
+
+/** Lets running requests end for a while, then cuts them. */
+async function close(server: Server, world: World): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const cancel = world.after(stopMsMax / 2, () => server.closeAllConnections())
+  await closed
+  cancel()
+}
+
+type Room = {
+  readonly counters: Counters
+  readonly status: () => unknown
+  readonly waitForEngine: () => Promise<Attachment | null>
+  readonly attached: () => Attachment | null
+}
+
+async function handle(
+  options: FrontOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  room: Room,
+): Promise<void> {
+  response.on('error', () => undefined)
+  const path = (request.url ?? '/').split('?', 1)[0] ?? '/'
+  const treatment = treatmentOf(request.method ?? 'GET', path)
+  if (treatment.as === 'own' && treatment.name === 'health') {
+    const ready = room.attached() !== null
+    return sendJson(response, ready ? 200 : 503, { status: ready ? 'ok' : 'starting' })
+  }
+  if (treatment.as === 'own' && treatment.name === 'status') return sendJson(response, 200, room.status())
+  const tenant = tenantOf(request, options.token)
+  if (tenant.as === 'refused') return sendError(response, 403, 'permission_error', tenant.says)
+  const body = await readBody(request)
+  if (body.as === 'gone') return
+  if (body.as === 'too_large') {
+    const says = `the body is larger than ${requestBodyBytesMax} bytes`
+    return sendError(response, 413, 'invalid_request_error', says, { connection: 'close' })
+  }
+  const attachment = await room.waitForEngine()
+  if (attachment === null) {
+    return sendError(response, 503, 'server_error', 'the engine is starting: try again', {
+      'retry-after': '1',
+    })
+  }
+  const { session, world } = options
+  const serving: Serving = { attachment, session, counters: room.counters, world, tenant: tenant.tenant }
+  const exchange = { request, response, path }
+  if (treatment.as === 'own') return namePrompt(serving, response, body.bytes)
+  if (treatment.as !== 'through') room.counters.requests += 1
+  if (treatment.as === 'prompt') return servePrompt(serving, exchange, treatment.kind, body.bytes)
+  if (treatment.as === 'all') return serveSpread(serving, exchange, body.bytes)
+  if (treatment.as === 'refused') {
+    bump(room.counters.requestsBy, 'refused')
+    return sendError(response, 403, 'permission_error', treatment.says)
+  }
+  return passThrough(serving, exchange, body.bytes.length === 0 ? null : body.bytes)
+}
