@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { World } from '../../../../tiers/block/clock.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { type Before, correctUsage, EventCorrector, type Seen } from './usage.ts'
@@ -56,11 +56,7 @@ export type RelayOptions = {
 }
 
 /** Passes one request on and its answer back, at the pace of the client. Ends the engine's work when the client goes away. */
-export function relay(
-  request: IncomingMessage,
-  response: ServerResponse,
-  options: RelayOptions,
-): Promise<Relayed> {
+export function relay(response: ServerResponse, options: RelayOptions): Promise<Relayed> {
   return new Promise((resolve) => {
     const answer = new AnswerWriter(response, options)
     let clientGone = false
@@ -95,7 +91,7 @@ export function relay(
         finish({ as: 'engine_gone', begun: response.headersSent })
       },
     })
-    if (response.destroyed || request.destroyed) onClose()
+    if (response.destroyed) onClose()
   })
 }
 

@@ -241,7 +241,7 @@ async function send(
   before: { readonly computedTokens: number; readonly computedMs: number } | null,
 ): Promise<Relayed> {
   const { request, response } = exchange
-  return relay(request, response, {
+  return relay(response, {
     upstream: serving.attachment.upstream,
     method: request.method ?? 'GET',
     path: request.url ?? '/',

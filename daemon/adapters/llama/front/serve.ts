@@ -33,6 +33,8 @@ export type Front = {
   readonly counters: Counters
   /** Resolves with the attachment of the engine's present life. */
   readonly attached: () => Attachment | null
+  /** Waits a while for an attachment; null when the engine is still not there. */
+  readonly settled: () => Promise<Attachment | null>
   readonly close: () => Promise<void>
 }
 
@@ -82,6 +84,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     status,
     counters,
     attached: () => attachment,
+    settled: waitForEngine,
     close: () => close(server, options.world),
   }
 }
