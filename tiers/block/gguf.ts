@@ -1,5 +1,6 @@
-/** Facts of a model from the head of its GGUF file: what a KV cache for it costs, and what it is called. Reads forward through
- *  the key/value table only; tensors and long lists are stepped over. Bounded: a damaged count ends as a reason. */
+/** Facts of a model from the head of its GGUF file: what a KV cache for it costs, and what it is called. Reads forward
+ *  through the key/value table only; tensors and long lists are stepped over. Bounded: a damaged count ends as a
+ *  reason. */
 
 /** Gives `byteCount` bytes at `offset`, or fewer at the end of the file. */
 export type ReadAt = (offset: number, byteCount: number) => Uint8Array

@@ -13,8 +13,8 @@ export type AttachedRegion = { readonly region: number; readonly generation: num
 /** Longest wait for the small asks that prepare others, in milliseconds. */
 const smallAskMs = 1_000
 
-/** What an adapter does with the daemon, in its own terms: namespaces by value, regions by descriptor. Numbers are asked for when
- *  needed and forgotten with the connection they came from. */
+/** What an adapter does with the daemon, in its own terms: namespaces by value, regions by descriptor. Numbers are
+ *  asked for when needed and forgotten with the connection they came from. */
 export class DaemonSession {
   readonly link: DaemonLink
   readonly #hander: DescriptorHander | null

@@ -14,7 +14,8 @@ import type { EngineConfig } from './options.ts'
 /** One engine with its adapter, running. */
 export type Adapter = { readonly front: Front; readonly engine: Engine; readonly stop: () => Promise<void> }
 
-/** Brings everything up in order: model, server, folder, link to the daemon, front. What fails is one sentence, and nothing of it stays. */
+/** Brings everything up in order: model, server, folder, link to the daemon, front. What fails is one sentence, and
+ *  nothing of it stays. */
 export async function startAdapter(
   config: EngineConfig,
   world: World,

@@ -2,10 +2,10 @@ import type { Layout, Place, PlanePlace } from '../../../tiers/block/layout.ts'
 
 /** The file that llama-server writes for `POST /slots/I?action=save`, and reads back for `restore`.
  *
- *  Little endian: magic, version, tokens, then for each stream a cell count; for the slot's own stream a
- *  table of cells, then all keys layer by layer, then all values. With whole rows per cell the KV bytes of a token block are
- *  2 x layers pieces at fixed distances: the affine layout that the daemon copies by. This file reads and writes everything
- *  around those bytes; the bytes themselves never pass through here. */
+ *   Little endian: magic, version, tokens, then for each stream a cell count; for the slot's own stream a table of
+ *  cells, then all keys layer by layer, then all values. With whole rows per cell the KV bytes of a token block are 2
+ *  x layers pieces at fixed distances: the affine layout that the daemon copies by. This file reads and writes
+ *  everything around those bytes; the bytes themselves never pass through here. */
 
 const magic = 0x67677371
 const version = 3
@@ -30,7 +30,8 @@ export type SlotShape = {
   readonly sequence: number
 } & CacheShape
 
-/** The part of the shape that is the same for every slot: number type (as ggml counts them) and bytes of one cell in one layer. */
+/** The part of the shape that is the same for every slot: number type (as ggml counts them) and bytes of one cell in
+ *  one layer. */
 export type CacheShape = {
   readonly layerCount: number
   readonly keyType: number
@@ -253,8 +254,8 @@ export type SlotFrame = {
   readonly fileBytes: number
 }
 
-/** Everything of a slot file but its KV bytes, for these tokens in order, and where the KV bytes go. A file of `fileBytes`
- *  zeros with the patches written is one that the server restores; cells without KV bytes hold zeros. */
+/** Everything of a slot file but its KV bytes, for these tokens in order, and where the KV bytes go. A file of
+ *  `fileBytes` zeros with the patches written is one that the server restores; cells without KV bytes hold zeros. */
 export function frameOf(shape: SlotShape, tokens: Uint32Array, blockTokens: number): SlotFrame {
   const cellCount = tokens.length
   const head = headOf(shape, tokens)

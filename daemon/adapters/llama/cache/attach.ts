@@ -9,8 +9,8 @@ import { type Identity, modelDigest, namespaceOf } from './identity.ts'
 import { testSlots } from './self-test.ts'
 import { SlotTable } from './slots.ts'
 
-/** Tokens of one block. Why 64: small enough to hit often, and a multiple of every group of rows that the kernels compute at once, which
- *  is what makes KV computed in parts equal to KV computed at once. */
+/** Tokens of one block. Why 64: small enough to hit often, and a multiple of every group of rows that the kernels
+ *  compute at once, which is what makes KV computed in parts equal to KV computed at once. */
 export const blockTokens = 64
 
 /** One life of one engine, as the adapter uses it. */
@@ -64,7 +64,8 @@ export type AttachOptions = {
   readonly onProgress: OnProgress
 }
 
-/** Asks a server that has come up what it is, and tests whether its slots can be used. Gives null when it went away meanwhile. */
+/** Asks a server that has come up what it is, and tests whether its slots can be used. Gives null when it went away
+ *  meanwhile. */
 export async function attach(
   upstream: Upstream,
   generation: number,

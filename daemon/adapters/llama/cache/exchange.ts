@@ -28,9 +28,9 @@ export type SavedSlot =
 
 const namePattern = /^terrace-(\d+)-\d+\.slot$/
 
-/** The folder where the server and the adapter meet: slot files are made, used once and unlinked.
- *  Why a new file each time: the daemon maps it, and a copy that comes late must neither meet another request's bytes nor a file
- *  that has become shorter. */
+/** The folder where the server and the adapter meet: slot files are made, used once and unlinked. Why a new file each
+ *  time: the daemon maps it, and a copy that comes late must neither meet another request's bytes nor a file that has
+ *  become shorter. */
 export class Exchange {
   readonly #folder: string
   #fileCount = 0
@@ -67,8 +67,8 @@ export class Exchange {
     }
   }
 
-  /** Makes a file for these tokens, complete but for the KV bytes, which the daemon fills in. `restore` hands it to the server;
-   *  `foreignAt` makes one token differ, so that the server uses nothing from there on. */
+  /** Makes a file for these tokens, complete but for the KV bytes, which the daemon fills in. `restore` hands it to
+   *  the server; `foreignAt` makes one token differ, so that the server uses nothing from there on. */
   openFrame(shape: SlotShape, tokens: Uint32Array, blockTokens: number): FrameFile {
     const frame = frameOf(shape, tokens, blockTokens)
     const filename = this.#newName()

@@ -12,8 +12,8 @@ export type Identity = {
   readonly model: string
   readonly modelSha256: string
   readonly build: string
-  /** Hash of the KV that this server computes for a fixed prompt. Kernels, device, number of bits and attention kind all show in it, so
-   *  that engines share blocks exactly when they compute the same bits. */
+  /** Hash of the KV that this server computes for a fixed prompt. Kernels, device, number of bits and attention kind
+   *  all show in it, so that engines share blocks exactly when they compute the same bits. */
   readonly computation: string
   readonly adapters: string
   readonly shape: CacheShape
@@ -33,8 +33,8 @@ export function namespaceOf(identity: Identity, tenant: string): Namespace {
   }
 }
 
-/** Hash of a model file. It is kept in the data folder under path, size, times and inode, since hashing a large model takes
- *  minutes; whoever replaces a file without changing any of those has asked for it. */
+/** Hash of a model file. It is kept in the data folder under path, size, times and inode, since hashing a large model
+ *  takes minutes; whoever replaces a file without changing any of those has asked for it. */
 export async function modelDigest(path: string, dataFolder: string, onProgress: OnProgress): Promise<string> {
   const { size, mtimeMs, ctimeMs, ino, dev } = statSync(path)
   const stamp = `${path}|${size}|${mtimeMs}|${ctimeMs}|${ino}|${dev}`

@@ -7,8 +7,8 @@ import { knownBlocksOf } from './load.ts'
 import { commonLength } from './plan.ts'
 import type { Slot } from './slots.ts'
 
-/** What became of a request's new blocks. `unlike`: the slot holds another prompt than was guessed, so nothing is known of how its KV
- *  was computed, and nothing is stored. */
+/** What became of a request's new blocks. `unlike`: the slot holds another prompt than was guessed, so nothing is
+ *  known of how its KV was computed, and nothing is stored. */
 export type Kept =
   | { readonly as: 'nothing_new' }
   | { readonly as: 'skipped'; readonly why: string }
@@ -28,8 +28,9 @@ export type Stored =
 /** Longest wait for the daemon to take blocks, in milliseconds. Why: nobody waits for it but memory. */
 const storeMsMax = 20_000
 
-/** Looks whether a slot holds whole blocks that the daemon does not, and if so saves the slot once. The slot is needed until this
- *  ends; `store` then works on the file alone. Only blocks of the block part are kept: their KV does not depend on where a prompt ended. */
+/** Looks whether a slot holds whole blocks that the daemon does not, and if so saves the slot once. The slot is needed
+ *  until this ends; `store` then works on the file alone. Only blocks of the block part are kept: their KV does not
+ *  depend on where a prompt ended. */
 export async function keep(
   attachment: Attachment,
   session: DaemonSession | null,

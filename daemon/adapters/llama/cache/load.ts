@@ -9,7 +9,8 @@ import type { Slot } from './slots.ts'
 type KvOn = Extract<Kv, { as: 'on' }>
 type ByTier = Answer<'load'>['byTier']
 
-/** What the daemon brought into a slot. `knownBlocks`: how many blocks of the prompt it holds, or null when it did not say. */
+/** What the daemon brought into a slot. `knownBlocks`: how many blocks of the prompt it holds, or null when it did not
+ *  say. */
 export type LoadedBlocks = {
   readonly blocks: number
   readonly byTier: ByTier
@@ -40,8 +41,9 @@ export async function knownBlocksOf(
   return { namespace, blocks: result.answer.readyBlocks, loadMs: result.answer.loadMs }
 }
 
-/** Brings blocks of the prompt's block part into the slot, when the daemon holds more than the slot keeps and loading them is faster
- *  than computing. A file takes the blocks in; restoring it replaces what the slot held, so it starts at the first block. */
+/** Brings blocks of the prompt's block part into the slot, when the daemon holds more than the slot keeps and loading
+ *  them is faster than computing. A file takes the blocks in; restoring it replaces what the slot held, so it starts
+ *  at the first block. */
 export async function loadBlocks(
   attachment: Attachment,
   kv: KvOn,
@@ -113,8 +115,8 @@ async function fill(
   }
 }
 
-/** Restores the file into the slot. Where fewer blocks came than the file has room for, the first token behind them is made
- *  foreign, so that the server uses nothing from there on. */
+/** Restores the file into the slot. Where fewer blocks came than the file has room for, the first token behind them is
+ *  made foreign, so that the server uses nothing from there on. */
 async function restore(
   upstream: Upstream,
   slot: Slot,

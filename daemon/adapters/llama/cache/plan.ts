@@ -1,7 +1,7 @@
-/** What a slot of the server holds, as far as the adapter knows.
- *  `whole`: leading tokens whose KV came from block parts or from the daemon, a multiple of the block. What lies behind them came
- *  from tails and decoding, whose KV differs in low bits, and is never built upon.
- *  `grows`: the server has appended tokens of its own that are not in `tokens`. */
+/** What a slot of the server holds, as far as the adapter knows. `whole`: leading tokens whose KV came from block
+ *  parts or from the daemon, a multiple of the block. What lies behind them came from tails and decoding, whose KV
+ *  differs in low bits, and is never built upon. `grows`: the server has appended tokens of its own that are not in
+ *  `tokens`. */
 export type SlotContent =
   | { readonly as: 'unknown' }
   | {
@@ -20,8 +20,8 @@ export const emptySlot: SlotContent = {
   grows: false,
 }
 
-/** How a slot's content relates to a prompt. `shared`: tokens that the server would find in common, or more (`open`) when its own
- *  tokens may go on matching. `kept`: the part of them that may be built upon. */
+/** How a slot's content relates to a prompt. `shared`: tokens that the server would find in common, or more (`open`)
+ *  when its own tokens may go on matching. `kept`: the part of them that may be built upon. */
 export type Overlap = { readonly shared: number; readonly open: boolean; readonly kept: number }
 
 const nothing: Overlap = { shared: 0, open: false, kept: 0 }
@@ -33,8 +33,8 @@ export function commonLength(left: Uint32Array, right: Uint32Array): number {
   return index
 }
 
-/** Tokens of the block part: whole blocks below the end of the prompt. The last token is always left for the tail, since the
- *  server must compute at least one. */
+/** Tokens of the block part: whole blocks below the end of the prompt. The last token is always left for the tail,
+ *  since the server must compute at least one. */
 export function blockPartOf(promptTokens: number, blockTokens: number): number {
   return promptTokens === 0 ? 0 : Math.floor((promptTokens - 1) / blockTokens) * blockTokens
 }
@@ -88,8 +88,8 @@ export type Sources = {
   readonly byTier: { readonly host: number; readonly nvme: number; readonly s3: number }
 }
 
-/** Splits loaded blocks by tier; blocks that the slot held already count as the engine's, fastest tier first, because loading
- *  them again gained nothing. */
+/** Splits loaded blocks by tier; blocks that the slot held already count as the engine's, fastest tier first, because
+ *  loading them again gained nothing. */
 export function sourcesOf(
   kept: number,
   loadedBlocks: { readonly host: number; readonly nvme: number; readonly s3: number },

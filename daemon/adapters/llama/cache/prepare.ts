@@ -32,8 +32,8 @@ export type PrepareOptions = {
   readonly world: World
 }
 
-/** Trims the slot, loads what the daemon holds, computes the rest of the block part. After it, the request itself computes the tail alone,
- *  which is what a run without any cache does as well: so both give the same answer. */
+/** Trims the slot, loads what the daemon holds, computes the rest of the block part. After it, the request itself
+ *  computes the tail alone, which is what a run without any cache does as well: so both give the same answer. */
 export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const { attachment, slot, tenant, prompt, signal } = options
   const overlap = overlapOf(slot.content, tenant, prompt, blockTokens)
@@ -81,7 +81,8 @@ function ended(signal: AbortSignal): Prepared {
   return signal.aborted ? { as: 'client_gone' } : { as: 'engine_gone' }
 }
 
-/** A block part that was cut off leaves the slot with some of it: more than `start`, in whole batches. Only `start` is built upon. */
+/** A block part that was cut off leaves the slot with some of it: more than `start`, in whole batches. Only `start` is
+ *  built upon. */
 function afterFailure(
   how: 'error' | 'gone',
   before: SlotContent,

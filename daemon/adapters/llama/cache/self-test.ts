@@ -6,8 +6,8 @@ import { field, numberAt } from '../json.ts'
 import { type CacheShape, placeOf } from '../slot-file.ts'
 import type { Exchange, OpenFile } from './exchange.ts'
 
-/** Whether this server's slots can be taken apart and put together without changing what it computes. Asked of the server itself
- *  at every attach; its version is not trusted to say. */
+/** Whether this server's slots can be taken apart and put together without changing what it computes. Asked of the
+ *  server itself at every attach; its version is not trusted to say. */
 export type SelfTest =
   | {
       readonly as: 'passed'
@@ -23,8 +23,8 @@ export type SelfTest =
 
 const fail = (why: string): SelfTest => ({ as: 'failed', why })
 
-/** Prefills two blocks and a tail in the last slot, saves, cuts to one block, restores into the same slot, computes the rest, and
- *  compares KV bytes and the next token with the first run. Leaves the slots empty. */
+/** Prefills two blocks and a tail in the last slot, saves, cuts to one block, restores into the same slot, computes
+ *  the rest, and compares KV bytes and the next token with the first run. Leaves the slots empty. */
 export async function testSlots(
   upstream: Upstream,
   exchange: Exchange,
@@ -98,8 +98,8 @@ export async function testSlots(
   }
 }
 
-/** A server with a cache of its own in host memory would answer from it in place of ours, also across tenants. It shows when an erased
- *  slot still knows an old prompt. */
+/** A server with a cache of its own in host memory would answer from it in place of ours, also across tenants. It
+ *  shows when an erased slot still knows an old prompt. */
 async function holdsElsewhere(
   upstream: Upstream,
   slot: number,
@@ -142,7 +142,8 @@ async function erase(upstream: Upstream, slot: number): Promise<string | null> {
   return reply.as === 'ok' ? null : reply.as === 'error' ? reply.says : reply.why
 }
 
-/** Copies the first blocks piece by piece. Only the self-test moves KV bytes itself; requests leave that to the daemon. */
+/** Copies the first blocks piece by piece. Only the self-test moves KV bytes itself; requests leave that to the
+ *  daemon. */
 function copyBlocks(
   from: OpenFile,
   fromPlace: Place,
@@ -177,7 +178,8 @@ function equalBytes(left: OpenFile, right: OpenFile): boolean {
   return true
 }
 
-/** Hash of everything from an offset on but the zero counts of other slots' streams, which depend on the number of slots. */
+/** Hash of everything from an offset on but the zero counts of other slots' streams, which depend on the number of
+ *  slots. */
 function hashFrom(file: OpenFile, offset: number, end: number): string {
   const hash = createHash('sha256')
   const bytes = Buffer.alloc(1 << 20)

@@ -4,7 +4,8 @@ import { emptySlot, overlapOf, type SlotContent } from './plan.ts'
 /** One slot of the server, given to one request at a time. The holder says what the slot holds before giving it back. */
 export type Slot = { readonly index: number; content: SlotContent; usedCount: number }
 
-/** What a request wants: one slot, the best for its prompt, or all of them (requests that the server spreads over several). */
+/** What a request wants: one slot, the best for its prompt, or all of them (requests that the server spreads over
+ *  several). */
 export type Wanted =
   | { readonly as: 'one'; readonly tenant: string; readonly prompt: Uint32Array | null }
   | { readonly as: 'all' }
@@ -16,8 +17,8 @@ export type Taken =
 
 type Waiter = { readonly wanted: Wanted; readonly settle: (taken: Taken) => void }
 
-/** Which request has which slot. Requests wait in order of arrival; the queue is bounded. Invariant: a slot has at most one holder,
- *  and the server never sees two requests for one slot. */
+/** Which request has which slot. Requests wait in order of arrival; the queue is bounded. Invariant: a slot has at
+ *  most one holder, and the server never sees two requests for one slot. */
 export class SlotTable {
   readonly slots: readonly Slot[]
   readonly #blockTokens: number
@@ -81,8 +82,8 @@ export class SlotTable {
     for (const waiter of this.#waiting.splice(0)) waiter.settle({ as: 'gone' })
   }
 
-  /** The slots for a request, or null when it has to wait. One slot: the idle one that keeps most of the prompt, then one that
-   *  holds nothing, then the one used longest ago. */
+  /** The slots for a request, or null when it has to wait. One slot: the idle one that keeps most of the prompt, then
+   *  one that holds nothing, then the one used longest ago. */
   #choose(wanted: Wanted): Slot[] | null {
     if (wanted.as === 'all') return this.#idle.size === this.slots.length ? [...this.slots] : null
     let best: Slot | null = null

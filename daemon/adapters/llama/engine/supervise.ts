@@ -6,8 +6,8 @@ import { type EngineOptions, engineArguments } from './arguments.ts'
 import { startTied, tieHere } from './child.ts'
 import { Upstream } from './upstream.ts'
 
-/** One llama-server as the adapter sees it: where it is, and whether it serves. `generation` counts its lives: what was known of
- *  its slots is worthless in the next one. */
+/** One llama-server as the adapter sees it: where it is, and whether it serves. `generation` counts its lives: what
+ *  was known of its slots is worthless in the next one. */
 export type Engine = {
   readonly state: () => EngineState
   /** Resolves when the engine serves, or gives up after `waitMs` with the state as it is then. */

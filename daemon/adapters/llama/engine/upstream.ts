@@ -18,8 +18,8 @@ export type Receiver = {
 
 /** Connections to one engine at once. Why: more than its slots, its queue and our own calls ever need. */
 const connectionsMax = 256
-/** Longest wait for a first byte, in milliseconds: none, because a long prompt on a slow machine takes minutes. The client's
- *  own patience ends a request; a dead engine closes the socket. */
+/** Longest wait for a first byte, in milliseconds: none, because a long prompt on a slow machine takes minutes. The
+ *  client's own patience ends a request; a dead engine closes the socket. */
 const waitForeverMs = 0
 const healthMsMax = 2_000
 

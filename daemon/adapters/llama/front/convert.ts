@@ -1,7 +1,8 @@
 import { field } from '../json.ts'
 
-/** Bodies of two APIs as the server turns them into a chat, for learning the prompt before the server computes it. Only what the
- *  template sees is converted. What is not understood gives null: the prompt is then unknown, which costs a hit, nothing else. */
+/** Bodies of two APIs as the server turns them into a chat, for learning the prompt before the server computes it.
+ *  Only what the template sees is converted. What is not understood gives null: the prompt is then unknown, which
+ *  costs a hit, nothing else. */
 
 type Json = Record<string, unknown>
 

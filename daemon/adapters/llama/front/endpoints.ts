@@ -1,9 +1,9 @@
 /** The APIs whose prompts the adapter understands. `native` is llama.cpp's own completion. */
 export type PromptKind = 'chat' | 'completions' | 'native' | 'responses' | 'messages'
 
-/** What is done with a request, by method and path.
- *  `all`: it computes in slots that the adapter cannot choose, so it gets all of them. `through`: passed on byte for byte.
- *  `own`: answered here. `refused`: would act on slots or weights behind the adapter's back. */
+/** What is done with a request, by method and path. `all`: it computes in slots that the adapter cannot choose, so it
+ *  gets all of them. `through`: passed on byte for byte. `own`: answered here. `refused`: would act on slots or
+ *  weights behind the adapter's back. */
 export type Treatment =
   | { readonly as: 'prompt'; readonly kind: PromptKind }
   | { readonly as: 'all' }

@@ -2,9 +2,10 @@ import { type Attachment, blockTokens } from '../cache/attach.ts'
 import { blockPartOf, commonLength, emptySlot } from '../cache/plan.ts'
 import type { Slot } from '../cache/slots.ts'
 
-/** The server's Anthropic API takes no slot number: it picks the idle slot that shares most with the prompt. A prepared slot shares its
- *  block part; a slot that may share as much is a rival and is emptied first, when nobody uses it. One that is in use is left: the
- *  server does not pick it while it works. A rival that becomes idle in between costs a miss and a wrong guess, which is counted. */
+/** The server's Anthropic API takes no slot number: it picks the idle slot that shares most with the prompt. A
+ *  prepared slot shares its block part; a slot that may share as much is a rival and is emptied first, when nobody
+ *  uses it. One that is in use is left: the server does not pick it while it works. A rival that becomes idle in
+ *  between costs a miss and a wrong guess, which is counted. */
 export async function clearRivals(attachment: Attachment, chosen: Slot, prompt: Uint32Array): Promise<void> {
   const part = blockPartOf(prompt.length, blockTokens)
   const rivals = attachment.slots.takeIdle((slot) => slot !== chosen && mayShare(slot, prompt, part))

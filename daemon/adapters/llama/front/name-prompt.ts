@@ -9,8 +9,8 @@ import type { Serving } from './request.ts'
 /** Longest wait for the daemon's names, in milliseconds. Why: the router waits, and can route without them. */
 const nameMsMax = 250
 
-/** Answers the router's question: how many tokens is this body, and under which names are its blocks known?
- *  `{path, body}` -> `{tokenCount, blockTokens, scheme, hashes}`; hashes are empty when the prompt or the daemon is not known. */
+/** Answers the router's question: how many tokens is this body, and under which names are its blocks known? `{path,
+ *  body}` -> `{tokenCount, blockTokens, scheme, hashes}`; hashes are empty when the prompt or the daemon is not known. */
 export async function namePrompt(serving: Serving, response: ServerResponse, bytes: Buffer): Promise<void> {
   let asked: unknown
   try {

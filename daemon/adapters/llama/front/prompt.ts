@@ -69,8 +69,8 @@ function hasMedia(chat: Json): boolean {
   })
 }
 
-/** The body with fields of ours behind its own. Text is added, nothing is written anew, so numbers and order stay as the client wrote
- *  them; of a name given twice the server takes the last. */
+/** The body with fields of ours behind its own. Text is added, nothing is written anew, so numbers and order stay as
+ *  the client wrote them; of a name given twice the server takes the last. */
 export function bodyWith(text: string, fields: Readonly<Record<string, number | boolean>>): string {
   const end = text.lastIndexOf('}')
   const inner = Object.entries(fields).map(([name, value]) => `"${name}":${String(value)}`)

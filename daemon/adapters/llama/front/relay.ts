@@ -55,7 +55,8 @@ export type RelayOptions = {
   readonly onHead?: () => void
 }
 
-/** Passes one request on and its answer back, at the pace of the client. Ends the engine's work when the client goes away. */
+/** Passes one request on and its answer back, at the pace of the client. Ends the engine's work when the client goes
+ *  away. */
 export function relay(response: ServerResponse, options: RelayOptions): Promise<Relayed> {
   return new Promise((resolve) => {
     const answer = new AnswerWriter(response, options)
@@ -95,7 +96,8 @@ export function relay(response: ServerResponse, options: RelayOptions): Promise<
   })
 }
 
-/** Writes the answer in one of three ways: events corrected as they come, JSON corrected as a whole, anything else as it is. */
+/** Writes the answer in one of three ways: events corrected as they come, JSON corrected as a whole, anything else as
+ *  it is. */
 class AnswerWriter {
   readonly #response: ServerResponse
   readonly #options: RelayOptions

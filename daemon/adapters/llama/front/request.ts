@@ -31,7 +31,8 @@ export type Exchange = {
 
 type Json = Record<string, unknown>
 
-/** Serves a request whose prompt may be cached: guess its tokens, take a slot, prepare it, pass the request on, keep what is new. */
+/** Serves a request whose prompt may be cached: guess its tokens, take a slot, prepare it, pass the request on, keep
+ *  what is new. */
 export async function servePrompt(
   serving: Serving,
   exchange: Exchange,
@@ -128,7 +129,8 @@ export async function serveSpread(serving: Serving, exchange: Exchange, bytes: B
   }
 }
 
-/** A prompt that is not understood is computed without any cache: in its slot alone when it needs one, else wherever the server puts it. */
+/** A prompt that is not understood is computed without any cache: in its slot alone when it needs one, else wherever
+ *  the server puts it. */
 async function serveUnknown(
   serving: Serving,
   exchange: Exchange,

@@ -10,8 +10,8 @@ export type TenantRead =
   | { readonly as: 'tenant'; readonly tenant: string }
   | { readonly as: 'refused'; readonly says: string }
 
-/** The tenant that the router names. Its word counts when it comes over loopback or shows the token; anybody else's is refused, rather
- *  than ignored, because an ignored name would put two tenants into one cache. */
+/** The tenant that the router names. Its word counts when it comes over loopback or shows the token; anybody else's is
+ *  refused, rather than ignored, because an ignored name would put two tenants into one cache. */
 export function tenantOf(request: IncomingMessage, token: string | null): TenantRead {
   const named = request.headers['x-terrace-tenant']
   if (named === undefined) return { as: 'tenant', tenant: defaultTenant }

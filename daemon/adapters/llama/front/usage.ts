@@ -1,7 +1,8 @@
 import { field } from '../json.ts'
 
-/** Token counts in answers, told truthfully. The server counts as cached whatever lay in the slot when the request came, also the block part
- *  that was computed for this very request a moment before; those tokens are moved from cached to computed. */
+/** Token counts in answers, told truthfully. The server counts as cached whatever lay in the slot when the request
+ *  came, also the block part that was computed for this very request a moment before; those tokens are moved from
+ *  cached to computed. */
 
 /** What was computed for the request before the request itself was sent. */
 export type Before = { readonly computedTokens: number; readonly computedMs: number }
@@ -68,8 +69,8 @@ function correctTimings(timings: Json, before: Before): Seen | null {
   return { promptTokens: cachedTokens + computed, cachedTokens }
 }
 
-/** Corrects a stream of server-sent events piece by piece. Lines without counts pass as they are; a line that is not finished waits
- *  for its end. */
+/** Corrects a stream of server-sent events piece by piece. Lines without counts pass as they are; a line that is not
+ *  finished waits for its end. */
 export class EventCorrector {
   readonly #before: Before
   #rest = ''
