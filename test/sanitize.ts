@@ -1,0 +1,86 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+/** Builds the addon with a sanitizer and runs its tests on it: `node test/sanitize.ts [address|thread]`. Node itself stays as
+ *  it is: the sanitizer's run-time library is loaded before it. A finding ends the run with status 1. */
+
+type Sanitizer = {
+  readonly name: string
+  readonly libraries: readonly string[]
+  readonly flags: string
+  readonly env: Record<string, string>
+}
+const sanitizers: readonly Sanitizer[] = [
+  {
+    name: 'address',
+    libraries: ['libasan.so', 'libubsan.so'],
+    flags: '-fsanitize=address,undefined -fno-sanitize-recover=undefined',
+    // Leaks are looked for in the C program below: Node never frees all of its own.
+    env: { ASAN_OPTIONS: 'detect_leaks=0', UBSAN_OPTIONS: 'print_stacktrace=1' },
+  },
+  {
+    name: 'thread',
+    libraries: ['libtsan.so'],
+    flags: '-fsanitize=thread',
+    env: { TSAN_OPTIONS: 'exitcode=66' },
+  },
+]
+const tests = [
+  'unit/addon-vectors',
+  'unit/addon-round-trip',
+  'unit/addon-queue',
+  'unit/addon-arguments',
+  'property/addon-places',
+  'contract/addon-door',
+  'fault/addon-shared-memory',
+  'fault/addon-damage',
+  'fault/addon-exit',
+]
+const platform = `linux-${process.arch}`
+
+function run(command: string, args: readonly string[], env: Record<string, string>): boolean {
+  const ran = spawnSync(command, args, {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 600_000,
+  })
+  const bad = ran.status !== 0
+  if (bad) console.log(`${ran.stdout.slice(-4_000)}${ran.stderr.slice(-8_000)}`)
+  console.log(`${bad ? 'not ok' : 'ok'} - ${args.at(-1)}`)
+  return !bad
+}
+
+/** The C program on the plain C++ parts, with the whole process under the sanitizer: leaks count here. */
+function runProgram(sanitizer: Sanitizer): boolean {
+  const directory = mkdtempSync(join(tmpdir(), 'sanitize-'))
+  try {
+    const program = join(directory, 'addon-capi')
+    const library = resolve(`addon/build/${platform}/libterrace-${sanitizer.name}.so`)
+    const flags = ['-std=c11', '-D_GNU_SOURCE', '-g', ...sanitizer.flags.split(' '), '-I', 'addon/src']
+    if (!run('gcc', [...flags, '-o', program, library, 'test/contract/addon-capi.c', library], {}))
+      return false
+    const paths = [join(directory, 'slab'), join(directory, 'door')]
+    return run(program, paths, { LD_LIBRARY_PATH: resolve(`addon/build/${platform}`) })
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+let good = true
+for (const sanitizer of sanitizers.filter(({ name }) => (process.argv[2] ?? name) === name)) {
+  console.log(`# ${sanitizer.name}`)
+  if (!run('sh', ['.ci/addon', '--sanitize', sanitizer.name], {})) process.exit(1)
+  const preload = sanitizer.libraries.map((library) =>
+    spawnSync('gcc', [`-print-file-name=${library}`], { encoding: 'utf8' }).stdout.trim(),
+  )
+  const env = {
+    ...sanitizer.env,
+    LD_PRELOAD: preload.join(' '),
+    TERRACE_ADDON_FILE: resolve(`addon/build/${platform}/terrace-${sanitizer.name}.node`),
+  }
+  good = runProgram(sanitizer) && good
+  for (const test of tests) good = run(process.execPath, [`test/${test}.test.ts`], env) && good
+}
+process.exitCode = good ? 0 : 1
