@@ -1,0 +1,34 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** What a running `up` leaves in its data directory, so that status and demo find it. No secrets. */
+export type UpState = {
+  readonly processId: number
+  readonly router: string
+  readonly admin: string
+  readonly workers: readonly { readonly name: string; readonly url: string }[]
+  readonly model: string
+  readonly data: string
+}
+
+const fileName = 'up.json'
+
+export function writeUpState(state: UpState): void {
+  writeFileSync(join(state.data, fileName), `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 })
+}
+
+export function dropUpState(data: string): void {
+  rmSync(join(data, fileName), { force: true })
+}
+
+/** The state of the `up` that runs on this data directory, or null when none does. */
+export function readUpState(data: string): UpState | null {
+  let state: UpState
+  try {
+    state = JSON.parse(readFileSync(join(data, fileName), 'utf8')) as UpState
+    process.kill(state.processId, 0)
+  } catch {
+    return null
+  }
+  return state
+}

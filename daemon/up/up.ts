@@ -1,0 +1,195 @@
+import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { World } from '../../tiers/block/clock.ts'
+import { KvFailure } from '../../tiers/block/failures.ts'
+import { stopMsMax } from '../../tiers/block/limits.ts'
+import { optionHelp } from '../../tiers/block/option-help.ts'
+import { ensureLlamaServer } from '../adapters/llama/build/ensure.ts'
+import { ensureModel } from '../adapters/llama/model/ensure.ts'
+import {
+  cacheDirectory,
+  dataDirectoryOf,
+  homeDirectory,
+  readUpOptions,
+  type UpOptions,
+  upFields,
+} from './fields.ts'
+import { planParts, portsWanted, type UpPlan } from './plan.ts'
+import { freePorts, requirePort } from './ports.ts'
+import { ProgressLine } from './progress.ts'
+import { dropUpState, readUpState, writeUpState } from './state.ts'
+import { Supervisor } from './supervise.ts'
+
+const page = {
+  usage: 'terrace up [options]',
+  about:
+    'Starts everything on this machine: one daemon, engines, one router, supervised. What is missing (engine, model) is fetched and built once.',
+  examples: [
+    { line: 'terrace up', about: 'Two engines with a small model, at http://127.0.0.1:8080.' },
+    { line: 'terrace up --model big.gguf --engines 1 --host-bytes 8GiB', about: 'A model of your own.' },
+    {
+      line: 'terrace up --s3 "s3://kv/team?endpoint=http://127.0.0.1:9000"',
+      about: 'With a bucket below the disk.',
+    },
+  ],
+}
+
+/** `terrace up`: fetch, start, supervise, stop. */
+export async function upMain(words: readonly string[], world: World): Promise<number> {
+  const { help, options } = readUpOptions(words)
+  if (help) {
+    process.stdout.write(optionHelp(upFields, page))
+    return 0
+  }
+  const data = dataDirectoryOf(options.data)
+  const other = readUpState(data)
+  if (other !== null) throw new KvFailure('KVT_DATA_IN_USE', { directory: data, pid: other.processId })
+  await requirePort(options.host, options.port, '--port')
+  makeDataDirectory(data)
+  const stop = stopRequest()
+  const { model, llamaServer } = await prepare(options, world, stop.signal)
+  if (stop.signal.aborted) return 130
+  const ports = await freePorts(portsWanted(options))
+  const plan = planParts({ options, data, model, llamaServer, ports, coreCount: availableParallelism() })
+  return await run(plan, { data, model, stop, world })
+}
+
+type Running = {
+  readonly data: string
+  readonly model: string
+  readonly stop: ReturnType<typeof stopRequest>
+  readonly world: World
+}
+
+async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise<number> {
+  const logs = new Map<string, WriteStream>()
+  const supervisor = new Supervisor({
+    program: [process.execPath, join(homeDirectory, 'terrace.ts')],
+    world,
+    say: (part, text) => process.stderr.write(`  ${part.padEnd(9)} ${text}\n`),
+    log: (part, line) => logOf(logs, data, part).write(`${line}\n`),
+  })
+  const order = [['router'], plan.engines.map(({ name }) => name), ['daemon']]
+  const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax / order.length)
+  const started = await Promise.race([startAll(supervisor, plan), stop.asked.then(() => 'stopped' as const)])
+  if (started !== 'ready') {
+    await stopAll()
+    return started === 'stopped' ? 130 : 1
+  }
+  writeUpState({
+    processId: process.pid,
+    router: plan.routerUrl,
+    admin: plan.adminUrl,
+    workers: plan.workers,
+    model,
+    data,
+  })
+  welcome(plan, data)
+  // Used by `terrace demo`: what a reboot would do, without ending `up`.
+  process.on('SIGHUP', () => void restartAll(supervisor, plan))
+  await stop.asked
+  process.stderr.write('\nstopping\n')
+  await stopAll()
+  dropUpState(data)
+  for (const log of logs.values()) log.end()
+  return 0
+}
+
+async function startAll(supervisor: Supervisor, plan: UpPlan): Promise<'ready' | 'failed'> {
+  const say = (name: string, text: string): boolean => process.stdout.write(`  ${name.padEnd(9)} ${text}\n`)
+  if ((await supervisor.start(plan.daemon)) === null) return 'failed'
+  say('daemon', `keeps blocks, admin at ${plan.adminUrl}`)
+  const engines = await Promise.all(plan.engines.map((engine) => supervisor.start(engine)))
+  if (engines.includes(null)) return 'failed'
+  for (const [i, engine] of plan.engines.entries())
+    say(engine.name, `llama-server behind ${plan.workers[i]?.url}`)
+  if ((await supervisor.start(plan.router)) === null) return 'failed'
+  say('router', `serves at ${plan.routerUrl}`)
+  return 'ready'
+}
+
+async function restartAll(supervisor: Supervisor, plan: UpPlan): Promise<void> {
+  await Promise.all(plan.engines.map(({ name }) => supervisor.restart(name, stopMsMax)))
+  await supervisor.restart(plan.daemon.name, stopMsMax)
+}
+
+function welcome(plan: UpPlan, data: string): void {
+  const body = '{"messages":[{"role":"user","content":"What is a terrace?"}],"max_tokens":60}'
+  process.stdout.write(`
+Terrace serves at ${plan.routerUrl}/v1
+
+  try      curl -s ${plan.routerUrl}/v1/chat/completions -H 'content-type: application/json' \\
+             -d '${body}'
+  next     npx terrace demo      (a long document, asked about twice: see where the tokens come from)
+  watch    npx terrace status
+  data     ${data}
+  stop     ctrl-C                (blocks stay on disk; the next start is warm)
+`)
+}
+
+/** Engine and model side by side: one is the processor's work, the other the network's. */
+async function prepare(
+  options: UpOptions,
+  world: World,
+  signal: AbortSignal,
+): Promise<{ model: string; llamaServer: string }> {
+  const line = new ProgressLine(process.stderr, world)
+  const fetched = { sleep: (ms: number) => world.sleep(ms), signal }
+  try {
+    const [server, model] = await Promise.all([
+      ensureLlamaServer(
+        {
+          ...fetched,
+          cache: join(cacheDirectory, 'engine'),
+          ...(options.llamaServer === null ? {} : { given: options.llamaServer }),
+        },
+        ({ step, done, total }) => line.show('engine', step, done, total),
+      ),
+      ensureModel(
+        {
+          ...fetched,
+          cache: join(cacheDirectory, 'model'),
+          ...(options.model === null ? {} : { given: options.model }),
+        },
+        ({ step, done, total }) => line.show('model', step, done, total),
+      ),
+    ])
+    return { model, llamaServer: server.binary }
+  } finally {
+    line.clear()
+  }
+}
+
+/** ctrl-C and friends as one promise. A second one ends at once: the parts end with our standard output's pipe. */
+function stopRequest(): { readonly asked: Promise<void>; readonly signal: AbortSignal } {
+  const controller = new AbortController()
+  const asked = new Promise<void>((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(name, () => {
+        if (controller.signal.aborted) process.exit(130)
+        controller.abort()
+        resolve()
+      })
+    }
+  })
+  return { asked, signal: controller.signal }
+}
+
+function makeDataDirectory(data: string): void {
+  try {
+    mkdirSync(join(data, 'logs'), { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? 'unknown'
+    throw new KvFailure('KVT_DATA_UNWRITABLE', { directory: data, why })
+  }
+}
+
+function logOf(logs: Map<string, WriteStream>, data: string, part: string): WriteStream {
+  const known = logs.get(part)
+  if (known !== undefined) return known
+  const log = createWriteStream(join(data, 'logs', `${part}.log`), { flags: 'a', mode: 0o600 })
+  log.on('error', () => undefined)
+  logs.set(part, log)
+  return log
+}
