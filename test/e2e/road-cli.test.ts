@@ -1,0 +1,136 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+import { freePorts } from '../../daemon/up/ports.ts'
+import { System, sleep } from './system.ts'
+
+const program = resolve(import.meta.dirname, '../../terrace.ts')
+const terrace = (words: readonly string[], environment: Record<string, string> = {}) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...words], {
+    encoding: 'utf8',
+    timeout: 60_000,
+    env: { ...process.env, ...environment },
+  })
+  return { status, stdout, stderr }
+}
+
+void t.test('every word has help with examples; an unknown one names the nearest', (t) => {
+  for (const word of ['up', 'daemon', 'router', 'bench', 'status', 'doctor', 'demo']) {
+    const { status, stdout } = terrace([word, '--help'])
+    t.equal(status, 0, word)
+    t.match(stdout, new RegExp(`terrace ${word}`), word)
+  }
+  t.match(terrace(['engine', '--help']).stdout, /terrace engine llama/)
+  t.match(terrace(['engine', 'llama', '--help']).stdout, /--slots/)
+  t.match(terrace([]).stdout, /Usage: terrace/)
+  const wrong = terrace(['stauts'])
+  t.equal(wrong.status, 2)
+  t.match(wrong.stderr, /did you mean "status"/)
+  t.end()
+})
+
+void t.test('what cannot work is one clear sentence, and nothing is left behind', async (t) => {
+  const directory = t.testdir({ 'model.txt': 'not a model', 'bad.json': '{"daemon": {"hostByte": 5}}' })
+  const [port = 0] = await freePorts(1)
+  const up = (words: readonly string[]) =>
+    terrace(['up', '--port', String(port), '--data', join(directory, 'data'), ...words], {
+      XDG_CONFIG_HOME: directory,
+    })
+  const cases: readonly [string, readonly string[], RegExp][] = [
+    ['no such model', ['--model', '/nowhere.gguf'], /model file \/nowhere\.gguf does not exist/],
+    ['not a model', ['--model', join(directory, 'model.txt')], /not in GGUF format/],
+    ['no such binary', ['--llama-server', '/nowhere/llama-server'], /llama-server/],
+    ['unknown option', ['--engine', '2'], /did you mean --engines/],
+    ['value out of range', ['--engines', '0'], /--engines/],
+    ['config with an unknown field', ['--config', join(directory, 'bad.json')], /hostByte/],
+    ['config that is not there', ['--config', join(directory, 'no.json')], /no\.json cannot be read/],
+    ['more disk than there is', ['--nvme-bytes', '900TiB'], /--nvme-bytes|smaller/],
+  ]
+  for (const [name, words, says] of cases) {
+    const { status, stderr, stdout } = up(words)
+    t.not(status, 0, name)
+    t.match(`${stderr}${stdout}`, says, name)
+    t.notMatch(stderr, /\n {4}at /, `${name}: no stack trace`)
+  }
+  const holder = createServer()
+  await new Promise<void>((done) => holder.listen(port, '127.0.0.1', done))
+  const busy = up([])
+  holder.close()
+  t.equal(busy.status, 1)
+  t.match(busy.stderr, new RegExp(`port ${port} is in use`))
+  t.equal(processesOf(directory), '', 'no process is left')
+})
+
+void t.test(
+  'a directory that cannot be written',
+  { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false },
+  (t) => {
+    const directory = t.testdir({ locked: {} })
+    chmodSync(join(directory, 'locked'), 0o500)
+    const { status, stderr } = terrace(['up', '--data', join(directory, 'locked', 'data')])
+    t.equal(status, 1)
+    t.match(stderr, /cannot be written/)
+    t.end()
+  },
+)
+
+void t.test('a file where the data directory should be', async (t) => {
+  const directory = t.testdir({ data: 'a file' })
+  const [port = 0] = await freePorts(1)
+  const { status, stderr } = terrace(['up', '--port', String(port), '--data', join(directory, 'data')])
+  t.equal(status, 1)
+  t.match(stderr, /cannot be written|not a directory/)
+})
+
+void t.test('a second start, status, doctor, ctrl-C', async (t) => {
+  const directory = t.testdir()
+  const system = await System.start({ directory, words: ['--engines', '1'] })
+  t.teardown(() => system.stop())
+  const [port = 0] = await freePorts(1)
+  const second = terrace(['up', '--port', String(port), '--data', system.data])
+  t.equal(second.status, 1)
+  t.match(second.stderr, /in use by process \d+/)
+
+  const status = terrace(['status', '--data', system.data])
+  t.equal(status.status, 0, status.stderr)
+  for (const word of ['engine-1', 'host', 'nvme', 'requests']) t.match(status.stdout, word)
+  const json = JSON.parse(terrace(['status', '--json', '--data', system.data]).stdout) as { daemon: unknown }
+  t.ok(json.daemon !== null)
+  const doctor = terrace(['doctor', '--data', system.data])
+  t.equal(doctor.status, 0, doctor.stdout)
+  t.match(doctor.stdout, /CUDA/)
+
+  const models = await system.client.models.list()
+  t.ok(models.data.length > 0)
+  const stopped = await system.stop()
+  t.equal(stopped.end.code, 0, stopped.end.output)
+  t.ok(stopped.ms < 3_500, `stopped in ${stopped.ms} ms`)
+  await sleep(300)
+  t.equal(processesOf(directory), '', 'no process is left')
+  t.match(terrace(['status', '--data', system.data]).stderr, /nothing runs/)
+})
+
+void t.test('kill -9 of up leaves nothing running', async (t) => {
+  const directory = t.testdir()
+  const system = await System.start({ directory, words: ['--engines', '1'] })
+  system.child.kill('SIGKILL')
+  await system.ended
+  for (let i = 0; i < 100 && processesOf(directory) !== ''; i++) await sleep(100)
+  t.equal(processesOf(directory), '', 'no process is left')
+})
+
+/** Command lines of processes that name the directory. */
+function processesOf(directory: string): string {
+  mkdirSync(directory, { recursive: true })
+  writeFileSync(join(directory, '.mark'), '')
+  try {
+    return execFileSync('pgrep', ['-af', directory], { encoding: 'utf8' })
+      .split('\n')
+      .filter((line) => line !== '' && !line.includes('pgrep'))
+      .join('\n')
+  } catch {
+    return ''
+  }
+}
