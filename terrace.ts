@@ -1,3 +1,4 @@
+import type { Native } from './addon/native.ts'
 import { realWorld, type World } from './tiers/block/clock.ts'
 import { KvFailure } from './tiers/block/failures.ts'
 import { nearestWord } from './tiers/block/nearest.ts'
@@ -24,7 +25,10 @@ const words: Readonly<Record<string, Word>> = {
   },
   engine: {
     about: 'an engine with its adapter: "terrace engine llama"',
-    run: async (rest, world) => (await import('./daemon/adapters/llama/main.ts')).engineMain(rest, world),
+    run: async (rest, world) => {
+      const { engineMain } = await import('./daemon/adapters/llama/main.ts')
+      return await engineMain(rest, world, await nativeOrNull())
+    },
   },
   bench: {
     about: 'hit rates, capacity plans and live measurements',
@@ -42,6 +46,18 @@ const words: Readonly<Record<string, Word>> = {
     about: 'asks a running system about a long document and shows where the tokens came from',
     run: async (rest, world) => (await import('./daemon/up/demo.ts')).demoMain(rest, world),
   },
+}
+
+/** The addon, or null with a line that says what its absence means: an engine serves without it, only without cache. */
+async function nativeOrNull(): Promise<Native | null> {
+  const { loadNative } = await import('./addon/load.ts')
+  try {
+    return loadNative()
+  } catch (error) {
+    if (!(error instanceof KvFailure)) throw error
+    process.stderr.write(`terrace engine: no block can be moved: ${error.message}\n`)
+    return null
+  }
 }
 
 function overview(): string {

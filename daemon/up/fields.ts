@@ -51,11 +51,11 @@ export const upFields = {
     fallback: 8_192,
     min: 256,
     max: 1_048_576,
-    about: 'Context of one engine in tokens, shared by its slots.',
+    about: 'Tokens that one slot of an engine holds.',
   },
   parallel: {
     unit: 'count',
-    fallback: 1,
+    fallback: 2,
     min: 1,
     max: 64,
     about: 'Slots per engine: requests it works on at once.',

@@ -69,8 +69,7 @@ export function planParts(settled: UpSettled): UpPlan {
       words: ['engine', 'llama', '--name', name, '--listen', url.replace('http://', ''), '--daemon', socket]
         .concat(['--model', settled.model, '--llama-server', settled.llamaServer])
         .concat(['--context', String(options.context), '--parallel', String(options.parallel)])
-        .concat(['--threads', String(threads), '--data', join(data, name), '--ready-json', '--parent-pipe'])
-        .concat(common),
+        .concat(['--threads', String(threads), '--data', join(data, name), '--ready-json', '--parent-pipe']),
     }),
   )
   const loopback = options.host === '127.0.0.1' || options.host === 'localhost' || options.host === '::1'
@@ -91,7 +90,6 @@ export function planParts(settled: UpSettled): UpPlan {
       .concat(optional('--keys-file', options.keysFile))
       // Choosing a worker is for the one person at this machine, not for clients with keys.
       .concat(loopback && options.keysFile === null ? ['--allow-worker-choice'] : [])
-      .concat(optional('--secret-file', options.secretFile))
       .concat(common),
   }
   const host = options.host.includes(':') ? `[${options.host}]` : options.host

@@ -54,7 +54,7 @@ void t.test('the second node hits what the first one stored; damage in the bucke
   const cold = await ask(first, question, null)
   t.equal(cold.cachedTokens, 0)
   t.ok(
-    await until(async () => (await first.metric('terrace_tier_blocks', 'tier="s3"')) > 0),
+    await until(async () => (await first.metric('terrace_tier_resident_blocks', 'tier="s3"')) > 0),
     'blocks reach S3',
   )
   await first.stop()
@@ -71,5 +71,5 @@ void t.test('the second node hits what the first one stored; damage in the bucke
   t.teardown(() => third.stop())
   const right = await ask(third, question, null)
   t.equal(right.text, cold.text, 'the right answer')
-  t.ok((await third.metric('terrace_damaged_blocks_total')) > 0, 'counted')
+  t.ok((await third.metric('terrace_tier_damaged_blocks_total')) > 0, 'counted')
 })

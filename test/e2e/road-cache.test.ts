@@ -50,7 +50,7 @@ void t.test(
     t.ok((again.from.get('engine') ?? 0) > 0, JSON.stringify([...again.from]))
 
     t.ok(
-      await until(async () => (await system.metric('terrace_tier_blocks', 'tier="s3"')) > 0),
+      await until(async () => (await system.metric('terrace_tier_resident_blocks', 'tier="s3"')) > 0),
       'blocks reach S3',
     )
     const stopped = await system.stop()
@@ -64,6 +64,6 @@ void t.test(
     rmSync(system.data, { recursive: true })
     system = await System.start(options)
     await same('after the loss of the disk', 'engine-2', 's3')
-    t.equal(await system.metric('terrace_damaged_blocks_total'), 0, 'no block was damaged')
+    t.equal(await system.metric('terrace_tier_damaged_blocks_total'), 0, 'no block was damaged')
   },
 )

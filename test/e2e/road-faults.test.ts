@@ -122,7 +122,7 @@ void t.test('faults under real engines', async (t) => {
       ),
     )
     await stillRight(t, 'after the daemon')
-    t.equal(await system.metric('terrace_damaged_blocks_total'), 0)
+    t.equal(await system.metric('terrace_tier_damaged_blocks_total'), 0)
   })
 
   await t.test('kill -9 of an adapter: its streams end, the rest goes on, it comes back', async (t) => {
@@ -153,7 +153,7 @@ void t.test('faults under real engines', async (t) => {
       30_000,
     )
     await stillRight(t, 'after llama-server')
-    t.equal(await system.metric('terrace_damaged_blocks_total'), 0)
+    t.equal(await system.metric('terrace_tier_damaged_blocks_total'), 0)
   })
 
   await t.test('a flipped bit on disk: a miss, a counter, the right answer', async (t) => {
@@ -161,7 +161,7 @@ void t.test('faults under real engines', async (t) => {
     t.ok(damageSlab(system.data) > 0, 'blocks were damaged')
     system = await System.start({ directory })
     await stillRight(t, 'after the damage')
-    t.ok((await system.metric('terrace_damaged_blocks_total')) > 0, 'it was counted')
+    t.ok((await system.metric('terrace_tier_damaged_blocks_total')) > 0, 'it was counted')
     const again = await ask(system, question(5), 'engine-2')
     t.equal(again.text, truth[2]?.text)
     t.ok(again.cachedTokens > 0, 'the block was stored anew')

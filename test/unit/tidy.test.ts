@@ -28,7 +28,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'daemon/adapters/client',
     'daemon/adapters/llama',
   ].concat(['daemon/up', 'router', 'bench', 'bench/micro', 'terrace']),
-  terrace: ['daemon', 'daemon/up', 'daemon/adapters/llama', 'router', 'bench', 'tiers/block'],
+  terrace: ['addon', 'daemon', 'daemon/up', 'daemon/adapters/llama', 'router', 'bench', 'tiers/block'],
 }
 
 /** Files that may go past a limit, and why. */
