@@ -43,7 +43,8 @@ const demoFields = {
 const page = {
   usage: 'terrace demo [options]',
   about:
-    'Asks each engine about one long document, restarts them, asks again, and shows where the tokens came from and how long the first one took.',
+    'Asks each engine about one long document, restarts them, asks again, and shows where the tokens came from ' +
+    'and how long the first one took.',
   examples: [{ line: 'terrace demo --days 60', about: 'A longer document: a larger gain.' }],
 }
 

@@ -27,7 +27,8 @@ const doctorFields = {
 const page = {
   usage: 'terrace doctor [options]',
   about:
-    'Looks at this machine and says what is missing, what it costs, and how to get it. Changes nothing. Exit code 1 when something needed is missing.',
+    'Looks at this machine and says what is missing, what it costs, and how to get it. Changes nothing. ' +
+    'Exit code 1 when something needed is missing.',
   examples: [{ line: 'terrace doctor', about: 'Everything at a glance.' }],
 }
 

@@ -28,9 +28,8 @@ export function stationLog(dayCount: number, seed: number): string {
   }
   for (let day = 1; day <= dayCount; day++) {
     const litres = 20 + pick(60)
-    lines.push(
-      `Day ${day}: ${crew[pick(crew.length)]} ${tasks[pick(tasks.length)]}. The tank gave ${litres} litres. ${remarks[pick(remarks.length)]}`,
-    )
+    const who = `${crew[pick(crew.length)]} ${tasks[pick(tasks.length)]}`
+    lines.push(`Day ${day}: ${who}. The tank gave ${litres} litres. ${remarks[pick(remarks.length)]}`)
   }
   return lines.join('\n')
 }

@@ -24,7 +24,8 @@ import { Supervisor } from './supervise.ts'
 const page = {
   usage: 'terrace up [options]',
   about:
-    'Starts everything on this machine: one daemon, engines, one router, supervised. What is missing (engine, model) is fetched and built once.',
+    'Starts everything on this machine: one daemon, engines, one router, supervised. ' +
+    'What is missing (engine, model) is fetched and built once.',
   examples: [
     { line: 'terrace up', about: 'Two engines with a small model, at http://127.0.0.1:8080.' },
     { line: 'terrace up --model big.gguf --engines 1 --host-bytes 8GiB', about: 'A model of your own.' },
