@@ -90,7 +90,8 @@ function firstLine(tool: string, words: readonly string[]): Promise<string | nul
 
 function addon(): Finding {
   try {
-    return good('addon', loadNative().describe())
+    const { crc32c, sha256, fileIo, wake } = JSON.parse(loadNative().describe()) as Record<string, unknown>
+    return good('addon', `crc32c by ${crc32c}, sha256 by ${sha256}, file I/O by ${fileIo}, wake by ${wake}`)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     return needed('addon', why, 'the daemon cannot start', 'sh .ci/setup')
