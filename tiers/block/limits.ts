@@ -122,7 +122,7 @@ export const packBlocksMax = 8_192
 export const packWaitingBytesMax = 128 * 2 ** 20
 /** Blocks the S3 tier remembers, and packs one listing may name. Why: about 200 bytes of memory each. */
 export const s3EntriesMax = 500_000
-export const s3PacksListedMax = 50_000
+export const s3PacksListedMax = 100_000
 /** Pause between two looks for other daemons' packs, in milliseconds; namespaces looked at each time; and the time after which
  *  a namespace is listed from its start again, so that deleted packs are noticed. */
 export const s3PollMs = 3_000

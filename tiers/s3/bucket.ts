@@ -284,6 +284,7 @@ function clientOf(location: S3Location): S3Client {
     logger: silent,
     requestHandler: {
       connectionTimeout: connectMsMax,
+      logger: silent,
       httpAgent: new PlainAgent(agent),
       httpsAgent: new TlsAgent(agent),
     },

@@ -122,7 +122,9 @@ export class Discovery {
     if (listed === null) return false
     if (whole) {
       folder.listedWholeMs = startMs
-      for (const id of known) if (!listed.has(id)) this.#found.gone(id, folder.name)
+      // A listing that was cut says nothing about packs older than its first.
+      const [first = ''] = listed.size < s3PacksListedMax ? [] : listed.keys()
+      for (const id of known) if (id > first && !listed.has(id)) this.#found.gone(id, folder.name)
       await this.#removeOrphans(folder, listed)
     }
     const wanted = this.#newestThatFit(
