@@ -1,7 +1,9 @@
 import type { OptionFields, OptionValues } from '../command.ts'
 import { UsageError } from '../failure.ts'
 import { suggestion } from '../nearest.ts'
-import type { TraceTree } from './trace.ts'
+import { RequestDraft, TraceBuilder } from './builder.ts'
+import { fillColumns } from './reblock.ts'
+import { pathOf, type TraceTree } from './trace.ts'
 import type { Selection } from './write.ts'
 
 /** Options that choose a part of a trace. */
@@ -57,4 +59,17 @@ function tenantNamed(tree: TraceTree, name: string): number {
   if (index >= 0) return index
   const known = tree.tenantNames.length === 0 ? 'the trace names no tenants' : tree.tenantNames.join(', ')
   throw new UsageError(`--tenant: no "${name}" in the trace (${known}).${suggestion(name, tree.tenantNames)}`)
+}
+
+/** The trace of the selected requests alone, in their order. */
+export function selectedTree(tree: TraceTree, selected: Selection): TraceTree {
+  const builder = new TraceBuilder()
+  const draft = new RequestDraft()
+  for (let request = 0; request < tree.requestCount; request += 1) {
+    if (!selected(request)) continue
+    fillColumns(tree, request, draft)
+    for (const node of pathOf(tree, request)) draft.pushBlock(node, 0)
+    builder.add(draft)
+  }
+  return builder.build(tree.name, tree.blockTokens)
 }

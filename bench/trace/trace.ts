@@ -71,3 +71,14 @@ export function sharedInts(length: number): Int32Array {
 export function sharedFloats(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT))
 }
+
+/** The nodes of one request, root first. */
+export function pathOf(tree: TraceTree, request: number): number[] {
+  const path = new Array<number>(blockCountOf(tree, request))
+  let at = path.length
+  for (let node = tree.last[request] ?? -1; node >= 0; node = tree.parents[node] ?? -1) {
+    at -= 1
+    path[at] = node
+  }
+  return path
+}

@@ -1,0 +1,90 @@
+import { realWorld } from '../../tiers/block/clock.ts'
+import type { Answer } from './endpoint.ts'
+
+/** One request of a replay. */
+export type Shot = {
+  /** When the trace has it, in milliseconds after the start, already sped up. */
+  readonly dueMs: number
+  readonly session: number
+  /** Client think time before it, in milliseconds; null when the trace does not say. */
+  readonly delayMs: number | null
+  readonly request: number
+}
+
+/** What a shot became; `dueMs` is when it should have been sent (in a closed loop: when it was). */
+export type Hit = { readonly shot: Shot; readonly dueMs: number; readonly answer: Answer }
+
+export type Drive = {
+  readonly nowMs: () => number
+  readonly stop: AbortSignal
+  readonly send: (shot: Shot) => Promise<Answer>
+  readonly onHit: (hit: Hit) => void
+}
+
+/** Sends each request when the trace has it, however long answers take. Beyond `inFlightMax` requests wait, and their
+ *  lateness counts: times from `dueMs` stay honest. */
+export async function openLoop(shots: readonly Shot[], inFlightMax: number, drive: Drive): Promise<void> {
+  const startMs = drive.nowMs()
+  const running = new Set<Promise<void>>()
+  for (const shot of shots) {
+    const dueMs = startMs + shot.dueMs
+    await pause(dueMs - drive.nowMs(), drive.stop)
+    while (running.size >= inFlightMax && !drive.stop.aborted) await Promise.race(running)
+    if (drive.stop.aborted) break
+    const run = drive.send(shot).then((answer) => {
+      drive.onHit({ shot, dueMs, answer })
+      running.delete(run)
+    })
+    running.add(run)
+  }
+  await Promise.all(running)
+}
+
+/** `clients` clients; each takes the next session, sends its requests one after another with the think time between,
+ *  then takes another. Clients start spread over `rampMs`. `think` scales the think times. */
+export async function closedLoop(
+  shots: readonly Shot[],
+  clients: number,
+  rampMs: number,
+  think: number,
+  drive: Drive,
+): Promise<void> {
+  const sessions = sessionsOf(shots)
+  let next = 0
+  const client = async (index: number): Promise<void> => {
+    await pause((rampMs * index) / clients, drive.stop)
+    while (next < sessions.length && !drive.stop.aborted) {
+      const session = sessions[next] ?? []
+      next += 1
+      for (const [turn, shot] of session.entries()) {
+        if (turn > 0) await pause((shot.delayMs ?? 0) * think, drive.stop)
+        if (drive.stop.aborted) return
+        const dueMs = drive.nowMs()
+        drive.onHit({ shot, dueMs, answer: await drive.send(shot) })
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: clients }, (_, index) => client(index)))
+}
+
+/** Requests by session, in order of their first one; without sessions each is its own. */
+function sessionsOf(shots: readonly Shot[]): readonly (readonly Shot[])[] {
+  const bySession = new Map<number, Shot[]>()
+  for (const shot of shots) {
+    const key = shot.session < 0 ? -2 - shot.request : shot.session
+    const known = bySession.get(key)
+    if (known === undefined) bySession.set(key, [shot])
+    else known.push(shot)
+  }
+  return [...bySession.values()]
+}
+
+/** Longest single sleep. Why: Ctrl-C is seen between two of them. */
+const sleepMsMax = 100
+
+async function pause(ms: number, stop: AbortSignal): Promise<void> {
+  const endMs = realWorld.nowMs() + ms
+  for (let left = ms; left > 0 && !stop.aborted; left = endMs - realWorld.nowMs()) {
+    await realWorld.sleep(Math.min(left, sleepMsMax))
+  }
+}
