@@ -21,6 +21,8 @@ export function openAdmin(parts: Parts, indexStatus: () => unknown): FastifyInst
   app.addHook('onRequest', async (request, reply) => {
     if (!isLoopbackName(request.headers.host ?? '')) {
       await send(reply, 403, { error: 'this server answers to loopback names only' })
+    } else if (request.headers.origin !== undefined && request.method !== 'GET') {
+      await send(reply, 403, { error: 'web pages may not give orders' })
     }
   })
   app.get('/health', (_request, reply) => send(reply, 200, { status: 'ok' }))

@@ -1,7 +1,7 @@
 import { Pool } from 'undici'
 import type { World } from '../tiers/block/clock.ts'
 import { decodeBatch, decodeSnapshot } from '../tiers/block/event.ts'
-import { eventMessageBytesMax, workerConnectMsMax } from '../tiers/block/limits.ts'
+import { eventHeartbeatMs, eventMessageBytesMax, workerConnectMsMax } from '../tiers/block/limits.ts'
 import { EventStreamReader, type StreamMessage } from './event-stream.ts'
 import type { Holdings } from './holdings.ts'
 import type { Log } from './log.ts'
@@ -13,6 +13,8 @@ const retryMs = 1_000
 /** Between two looks at a daemon's status, and the longest wait for one, in milliseconds. */
 const statusEveryMs = 5_000
 const statusMsMax = 2_000
+/** Missed beats of an event stream until it is given up. Why several: a daemon under load may be late. */
+const beatsMissedMax = 5
 /** Blocks of one snapshot. Why: the decoder's bound; beyond it the index would forget most anyway. */
 const snapshotBlocksMax = 8_000_000
 
@@ -27,7 +29,7 @@ export class Follower {
   readonly #pool: Pool
   readonly #stop = new AbortController()
   #connected = false
-  #report: NodeReport = { links: cautiousLinks, workers: new Set() }
+  #report: NodeReport = { links: cautiousLinks, workers: new Map() }
   #cancelStatus: () => void = () => undefined
 
   constructor(options: {
@@ -45,8 +47,8 @@ export class Follower {
     this.#pool = new Pool(options.url, {
       connections: 4,
       headersTimeout: 10_000,
-      // The stream is quiet while nothing is stored.
-      bodyTimeout: 0,
+      // The daemon sends a beat at least; after a few missed ones the connection is dead.
+      bodyTimeout: eventHeartbeatMs * beatsMissedMax,
       connect: { timeout: workerConnectMsMax },
     })
   }
@@ -106,9 +108,10 @@ export class Follower {
   }
 
   async #readEvents(): Promise<void> {
-    const from = (this.holdings.cursor?.sequence ?? 0) + 1
+    const { cursor } = this.holdings
+    const epoch = encodeURIComponent(cursor?.epoch ?? '')
     const answer = await this.#pool.request({
-      path: `/events?from=${from}`,
+      path: `/events?from=${(cursor?.sequence ?? 0) + 1}&epoch=${epoch}`,
       method: 'GET',
       signal: this.#stop.signal,
     })

@@ -33,7 +33,6 @@ export function openFrontend(parts: Parts): Frontend {
   let active = 0
   const app = fastify({
     logger: false,
-    disableRequestLogging: true,
     exposeHeadRoutes: false,
     bodyLimit: requestBodyBytesMax,
     requestTimeout: parts.receiveMs,

@@ -1,6 +1,5 @@
 import type { World } from '../tiers/block/clock.ts'
 import type { EventBatch, EventSnapshot, Holder, KvEvent } from '../tiers/block/event.ts'
-import type { TierName } from '../tiers/block/id.ts'
 import type { RouteHash } from '../tiers/block/route.ts'
 import { type Cursor, type Judged, judge } from './cursor.ts'
 import type { HolderId } from './owner-sets.ts'
@@ -41,10 +40,6 @@ export class Holdings {
     return this.#held.values()
   }
 
-  find(tier: TierName, worker: string, model: string): Held | null {
-    return this.#held.get(nameOf(tier, worker, model)) ?? null
-  }
-
   /** Applies the batch if it is the next one, and says what it was. */
   apply(batch: EventBatch): Judged {
     const judged = judge(this.#cursor, batch)
@@ -60,7 +55,7 @@ export class Holdings {
   async replace(snapshot: EventSnapshot): Promise<void> {
     const next = new Map<string, Held>()
     for (const { holder, blocks } of snapshot.holdings) {
-      const name = nameOf(holder.tier, holder.worker, holder.model)
+      const name = nameOf(holder)
       const held = next.get(name) ?? this.#make(holder)
       next.set(name, held)
       for (let at = 0; at < blocks.length; at += sliceBlocks) {
@@ -83,7 +78,7 @@ export class Holdings {
 
   #applyEvent(event: KvEvent): void {
     const { holder } = event
-    const name = nameOf(holder.tier, holder.worker, holder.model)
+    const name = nameOf(holder)
     const known = this.#held.get(name) ?? null
     if (event.kind === 'stored') {
       const held = known ?? this.#make(holder)
@@ -113,6 +108,6 @@ export class Holdings {
   }
 }
 
-function nameOf(tier: TierName, worker: string, model: string): string {
-  return `${tier}\n${worker}\n${model}`
+function nameOf({ tier, worker, model, blockTokens }: Holder): string {
+  return `${tier}\n${worker}\n${model}\n${blockTokens}`
 }

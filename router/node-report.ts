@@ -3,8 +3,8 @@ import type { Link, Links } from './score.ts'
 /** What a daemon says about its node in `/status`, as far as prices rest on it. */
 export type NodeReport = {
   readonly links: Links
-  /** Names of the workers whose engines are attached to it. */
-  readonly workers: ReadonlySet<string>
+  /** The workers whose engines are attached to it, and what its events call their models. */
+  readonly workers: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 /** Before a daemon has measured a link: slow enough that a load is not chosen lightly. */
@@ -22,13 +22,23 @@ export function nodeReportOf(status: unknown): NodeReport {
     nvme: linkOf(field(tiers, 'nvme'), cautiousLinks.nvme),
     s3: linkOf(field(tiers, 's3'), cautiousLinks.s3),
   }
-  const sessions = field(status, 'sessions') ?? field(status, 'engines')
-  const workers = new Set<string>()
-  for (const session of Array.isArray(sessions) ? sessions : []) {
+  const sessions = field(status, 'sessions')
+  const workers = new Map<string, Set<string>>()
+  for (const session of listOf(sessions)) {
     const worker = field(session, 'worker')
-    if (typeof worker === 'string' && worker !== '') workers.add(worker)
+    if (typeof worker !== 'string' || worker === '') continue
+    const models = workers.get(worker) ?? new Set<string>()
+    workers.set(worker, models)
+    for (const namespace of listOf(field(session, 'namespaces'))) {
+      const model = field(namespace, 'model')
+      if (typeof model === 'string') models.add(model)
+    }
   }
   return { links, workers }
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
 }
 
 function linkOf(tier: unknown, fallback: Link): Link {

@@ -16,6 +16,8 @@ export type Overlap = {
 export type NoOverlapWhy =
   | 'no_names'
   | 'no_adapter'
+  /** The adapter knows the tokens at best: its engine's KV is not in use, or its daemon is away. */
+  | 'adapter_unable'
   | 'no_whole_block'
   | 'no_events_of_worker'
   | 'scheme_differs'
@@ -74,7 +76,7 @@ function noWorker(): Refusal {
 /** Tokens of a prompt nobody named: about four bytes each. Only load accounting rests on it. */
 export function promptFactsOf(request: Admitted, names: PromptNames | null, blockBytes: number): PromptFacts {
   return {
-    tokenCount: names?.tokenCount ?? Math.ceil(request.body.length / 4),
+    tokenCount: names?.tokenCount || Math.ceil(request.body.length / 4),
     blockTokens: names?.blockTokens ?? 1,
     blockBytes,
   }

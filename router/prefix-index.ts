@@ -83,10 +83,11 @@ export class PrefixIndex {
     else segment.put(high, low, after, this.#onEvict)
   }
 
-  /** The set of the block's holders, 0 for none. Retired holders may still be in it. */
+  /** The set of the block's holders, 0 for none. Retired holders may still be in it. Asking keeps a block
+   *  from being forgotten. */
   setOf(seed: ModelSeed, block: RouteHash): SetId {
     const { high, low, segment } = this.#place(seed, block)
-    return segment.get(high, low)
+    return segment.use(high, low)
   }
 
   has(set: SetId, holder: HolderId): boolean {

@@ -3,7 +3,8 @@ import type { SetId } from './owner-sets.ts'
 /** Bytes of one place: two halves of the hash and the set. */
 export const placeBytes = 12
 const capacityMin = 16
-/** The top bit of a set's number: whether the block was stored or asked for since the hand last passed. */
+/** The top bit of a set's number: whether the block was asked for since the hand last passed. Storing alone
+ *  does not set it: a flood of new blocks must not push out those that requests come back to. */
 const usedBit = 0x8000_0000
 const setMask = 0x7fff_ffff
 
@@ -33,8 +34,13 @@ export class PrefixSegment {
     return this.#capacity * placeBytes
   }
 
-  /** The set of the block, 0 when it is not here. Marks it as used. */
+  /** The set of the block, 0 when it is not here. */
   get(high: number, low: number): SetId {
+    return (this.#sets[this.#find(high, low)] ?? 0) & setMask
+  }
+
+  /** The same for a request: marks the block as used. */
+  use(high: number, low: number): SetId {
     const at = this.#find(high, low)
     const set = this.#sets[at] ?? 0
     if (set === 0) return 0
@@ -56,7 +62,7 @@ export class PrefixSegment {
       this.#highs[at] = high
       this.#lows[at] = low
     }
-    this.#sets[at] = set | usedBit
+    this.#sets[at] = set | ((this.#sets[at] ?? 0) & usedBit)
   }
 
   delete(high: number, low: number): void {

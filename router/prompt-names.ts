@@ -9,7 +9,8 @@ import {
 import { isRouteHash, type RouteHash } from '../tiers/block/route.ts'
 import type { Worker } from './workers.ts'
 
-/** The routing names of one prompt, as a worker's adapter gave them. */
+/** The routing names of one prompt, as a worker's adapter gave them. The scheme is empty when it could not.
+ *  */
 export type PromptNames = {
   readonly tokenCount: number
   readonly blockTokens: number
@@ -49,7 +50,8 @@ export class PromptNamer {
       return { as: 'names', names: kept, from: 'kept' }
     }
     const asked = await this.#fetch(worker, tenant, path, body)
-    if (asked.as === 'names') this.#keep(digest, asked.names)
+    // Without a scheme the adapter could not name the blocks this time: it may the next.
+    if (asked.as === 'names' && asked.names.scheme !== '') this.#keep(digest, asked.names)
     return asked
   }
 

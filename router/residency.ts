@@ -57,6 +57,7 @@ export class Residency implements Overlaps {
     const none = (why: NoOverlapWhy): Overlap => ({ runs: [], links: cautiousLinks, blockBytes: 0, why })
     if (worker.naming === 'no') return none('no_adapter')
     if (names === null) return none('no_names')
+    if (names.scheme === '') return none('adapter_unable')
     if (names.hashes.length === 0) return none('no_whole_block')
     const follower = this.#followerOf(worker)
     if (follower === null) return none('no_events_of_worker')
@@ -87,7 +88,7 @@ export class Residency implements Overlaps {
         connected: follower.connected,
         cursor: follower.holdings.cursor,
         scheme: follower.holdings.scheme,
-        workers: [...follower.report.workers],
+        workers: [...follower.report.workers.keys()],
         holders: [...follower.holdings.all()].map(({ holder }) => holder),
         links: follower.report.links,
       })),
@@ -156,7 +157,8 @@ export class Residency implements Overlaps {
 /** The holders that this worker can have blocks from: its own cache, and its node's tiers while their daemon
  *  can be reached. */
 function holdersFor(follower: Follower, worker: Worker, names: PromptNames): readonly Held[] {
-  const models = new Set(names.model === null ? worker.models : [names.model])
+  const served = [...worker.models, ...(follower.report.workers.get(worker.name) ?? [])]
+  const models = new Set(names.model === null ? served : [names.model])
   const found: Held[] = []
   for (const held of follower.holdings.all()) {
     const { tier, worker: owner, model } = held.holder

@@ -105,7 +105,8 @@ function cheapestCut(
   let best = cutAt(prompt, deviceBlocks, 0, before, links)
   for (const { tier, blocks } of runs) {
     if (tier === 'hbm') continue
-    for (const count of [turnOf(prompt, before, tier, blocks, links), blocks]) {
+    const turn = turnOf(prompt, before, tier, blocks, links)
+    for (const count of [turn, Math.min(blocks, turn + 1), blocks]) {
       const byTier = { ...before, [tier]: before[tier] + count }
       const cut = cutAt(prompt, deviceBlocks, blocksBefore + count, byTier, links)
       if (priceOf(cut, rate) < priceOf(best, rate)) best = cut
@@ -135,7 +136,7 @@ function priceOf(cut: Cut, rate: number): number {
   return cut.loadSeconds + cut.computeTokens / rate
 }
 
-/** How many blocks of the run still come within the time that the other links take anyway. */
+/** How many whole blocks of the run still come within the time that the other links take anyway. */
 function turnOf(
   prompt: PromptFacts,
   before: Readonly<Record<TierName, number>>,

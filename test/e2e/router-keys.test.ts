@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
 import t from 'tap'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, spawnRouter, startRouter } from '../servers/router-process.ts'
@@ -90,40 +89,20 @@ void t.test('a tenant past its rate gets 429 and when to come back', async (t) =
   t.equal((await post({ authorization: 'Bearer sk-blue' })).status, 200, 'others are served')
 })
 
-void t.test('what a router refuses to start with, in one sentence', async (t) => {
-  const folder = t.testdir({
-    'bad.json': '{',
-    'empty.json': '{"keys":[]}',
-    'plain.json': '{"keys":[{"sha256":"sk-acme","tenant":"acme"}]}',
-    'twice.json': JSON.stringify({ keys: [keys.keys[0], keys.keys[0]] }),
-    'other.json': JSON.stringify({ keys: [{ ...keys.keys[0], role: 'x' }] }),
-  })
-  writeFileSync(`${folder}/ok.json`, JSON.stringify(keys))
+void t.test('what a router cannot start with is one sentence on standard error, and a code', async (t) => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
-    [['--host', '0.0.0.0'], /reachable from other machines: give --keys-file, or bind 127\.0\.0\.1/],
-    [['--keys-file', `${folder}/none.json`], /cannot be read \(ENOENT\): correct --keys-file/],
-    [['--keys-file', `${folder}/bad.json`], /not JSON/],
-    [['--keys-file', `${folder}/empty.json`], /"keys" is empty/],
-    [['--keys-file', `${folder}/plain.json`], /keys\[0\]\.sha256 must be the 64/],
-    [['--keys-file', `${folder}/twice.json`], /same "sha256"/],
-    [['--keys-file', `${folder}/other.json`], /keys\[0\]\.role is not known/],
-    [['--worker', 'a'], /--worker: must be NAME=URL/],
-    [['--worker', 'a=ftp://x'], /--worker: url: must start with http/],
-    [['--worker', 'a=http://x:1/v1'], /--worker: url: must be the root/],
-    [['--worker', 'a=http://x:1', '--worker', 'a=http://x:2'], /two workers have the same name/],
-    [['--prot', '1'], /did you mean --port\?/],
+    [['--port', '0', '--host', '0.0.0.0'], /give --keys-file, or bind 127\.0\.0\.1/],
     [['--port', String(router.port)], /port \d+ is in use: .*--port/],
   ]
   for (const [words, sentence] of cases) {
-    const child = spawnRouter(words.includes('--port') ? words : ['--port', '0', ...words])
+    const child = spawnRouter(words)
     let text = ''
     child.stderr?.on('data', (chunk) => {
       text += String(chunk)
     })
     const [code] = (await once(child, 'exit')) as [number | null]
-    t.not(code, 0, words.join(' '))
+    t.equal(code, 1, words.join(' '))
     t.match(text, sentence)
     t.equal(text.trim().split('\n').length, 1, 'one sentence')
-    t.notMatch(text, 'sk-acme')
   }
 })

@@ -92,7 +92,9 @@ export class MockDaemon {
       response.end(JSON.stringify(snapshot))
     } else if (url.startsWith('/events')) {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
-      response.write(': hello\n\n')
+      response.write(': 0\n\n')
+      const beat = setInterval(() => response.write(': 0\n\n'), 1_000)
+      response.on('close', () => clearInterval(beat))
       this.#readers.add(response)
       response.on('close', () => this.#readers.delete(response))
     } else response.end(JSON.stringify(this.status))
