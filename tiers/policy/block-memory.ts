@@ -85,6 +85,13 @@ export class BlockMemory {
     return this.curves.worthAt(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
   }
 
+  /** Chance that the block is used within the next `horizonMs`; null for a block that is not known. */
+  chanceOfUse(number: Row, nowMs: number, horizonMs: number): number | null {
+    if (this.#uses[number] === 0) return null
+    const ageMs = nowMs - (this.#lastUseMs[number] as number)
+    return this.curves.chanceOfUse(this.#class[number] as number, ageMs, horizonMs)
+  }
+
   /** A request uses the chain `numbers[0..count)`; `noRow` where a block has no number. */
   visit(numbers: Int32Array, count: number, nowMs: number, hint: HintClass): void {
     let known = 0

@@ -46,6 +46,9 @@ export interface EvictionPolicy {
   onDrop(row: Row, evicted: boolean, nowMs: number): void
   /** The row to give up next, or `noRow` when every candidate is held. */
   victim(held: (row: Row) => boolean, nowMs: number): Row
+  /** Chance that a block is used within `horizonMs`, or null when nothing is known of it or nothing has been learned.
+   *  An absent block (`noRow`) is known by its name. */
+  chanceOfUse?(row: Row, nowMs: number, horizonMs: number, name?: number): number | null
 }
 
 /** What a policy is built from. `chance` gives 32 random bits; it comes from the World. */

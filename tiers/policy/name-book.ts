@@ -38,6 +38,11 @@ export class NameBook {
     return number
   }
 
+  /** The number of a name, or `noRow` when it has none. */
+  knownNumber(name: number): Row {
+    return this.#numbers.get(name) ?? noRow
+  }
+
   /** Binds a row that became resident, by its name if it has one. */
   bind(row: Row, name: number | undefined): Row {
     const named = name === undefined ? noRow : this.numberOfName(name)

@@ -74,4 +74,10 @@ export class NamedEviction implements EvictionPolicy {
     const number = this.#policy.victim((candidate) => held(this.#book.rowOf(candidate)), nowMs)
     return number === noRow ? noRow : this.#book.rowOf(number)
   }
+
+  chanceOfUse(row: Row, nowMs: number, horizonMs: number, name?: number): number | null {
+    const resident = this.#book.numberOfRow(row)
+    const number = resident === noRow && name !== undefined ? this.#book.knownNumber(name) : resident
+    return number === noRow ? null : (this.#policy.chanceOfUse?.(number, nowMs, horizonMs) ?? null)
+  }
 }

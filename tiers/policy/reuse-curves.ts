@@ -58,6 +58,16 @@ export class ReuseCurves {
     return this.worth[kind * ageBuckets + ageBucketOf(ageMs)] as number
   }
 
+  /** Chance that a block of this class and age is used once more within the horizon. */
+  chanceOfUse(kind: number, ageMs: number, horizonMs: number): number {
+    const last = ageBucketOf(ageMs + horizonMs)
+    let unused = 1
+    for (let bucket = ageBucketOf(ageMs); bucket <= last; bucket += 1) {
+      unused *= 1 - at(this.#hazard, kind * ageBuckets + bucket)
+    }
+    return 1 - unused
+  }
+
   reused(kind: number, ageMs: number): void {
     const cell = kind * ageBuckets + ageBucketOf(ageMs)
     this.#reused[cell] = (this.#reused[cell] as number) + 1

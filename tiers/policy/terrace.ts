@@ -111,6 +111,10 @@ export class Terrace implements RememberingPolicy {
     return this.#memory.worth(this.#path[this.#nextAt] as number, nowMs)
   }
 
+  chanceOfUse(row: Row, nowMs: number, horizonMs: number): number | null {
+    return this.#learned ? this.#memory.chanceOfUse(row, nowMs, horizonMs) : null
+  }
+
   forget(number: Row, nowMs: number): void {
     this.#memory.forget(number, nowMs)
   }
