@@ -1,5 +1,4 @@
 import type { World } from '../../tiers/block/clock.ts'
-import { KvFailure } from '../../tiers/block/failures.ts'
 import {
   type OptionTable,
   optionsInEnvironment,
@@ -48,6 +47,9 @@ const page = {
   examples: [{ line: 'terrace demo --days 60', about: 'A longer document: a larger gain.' }],
 }
 
+/** Longest wait for a restart, in milliseconds. */
+const restartMsMax = 120_000
+
 type Row = { readonly step: string; readonly worker: string; readonly asked: Asked }
 
 /** `terrace demo`. */
@@ -58,11 +60,13 @@ export async function demoMain(words: readonly string[], world: World): Promise<
     return 0
   }
   const options = settleOptions(demoFields, [given.values, optionsInEnvironment(demoFields, process.env)])
-  const state = readUpState(dataDirectoryOf(options.data))
+  const data = dataDirectoryOf(options.data)
+  const state = readUpState(data)
   if (state === null) {
-    throw new KvFailure('KVT_CONFIG_BAD', {
-      why: 'nothing runs on this data directory: start "npm start" in another terminal first',
-    })
+    process.stderr.write(
+      `terrace demo: nothing runs on ${data}: start "npm start" in another terminal, or give --data\n`,
+    )
+    return 1
   }
   const document = stationLog(options.days, options.seed ?? Math.floor(world.random() * 2 ** 32))
   const rows: Row[] = []
@@ -77,10 +81,10 @@ export async function demoMain(words: readonly string[], world: World): Promise<
     await step(i === 0 ? 'first time' : 'another engine', name, first)
     await step('another question', name, second)
   }
-  if (options.restart) {
+  if (options.restart && rows.every(({ asked }) => asked.as === 'answered')) {
     if (!options.json) process.stdout.write('restarting daemon and engines ...\n')
     if (!(await restart(state, world))) {
-      process.stderr.write('terrace demo: the system did not come back within 60 s; look at its terminal\n')
+      process.stderr.write('terrace demo: the system did not come back in time; look at its terminal\n')
       return 1
     }
     await step('after a restart', names[0] ?? '', first)
@@ -124,18 +128,17 @@ function plain({ step, worker, asked }: Row): unknown {
 /** Has `up` restart daemon and engines, and waits until all of them serve again. */
 async function restart(state: UpState, world: World): Promise<boolean> {
   process.kill(state.processId, 'SIGHUP')
-  const deadlineMs = world.nowMs() + 60_000
-  await world.sleep(1_000)
+  const deadlineMs = world.nowMs() + restartMsMax
   while (world.nowMs() < deadlineMs) {
-    const answers = await Promise.all(
-      [
-        `${state.admin}/health`,
-        ...state.workers.map(({ url }) => `${url}/health`),
-        `${state.router}/health`,
-      ].map((url) => getJson(url, world)),
-    )
-    if (answers.every(({ as }) => as === 'json')) return true
     await world.sleep(250)
+    if ((readUpState(state.data)?.restartCount ?? 0) === state.restartCount) continue
+    const health = await getJson(`${state.router}/health`, world)
+    if (health.as === 'json' && allServe(health.json)) return true
   }
   return false
+}
+
+function allServe(health: unknown): boolean {
+  const { workers } = health as { readonly workers?: { readonly serving: number; readonly all: number } }
+  return workers !== undefined && workers.serving === workers.all
 }

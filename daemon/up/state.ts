@@ -9,6 +9,8 @@ export type UpState = {
   readonly workers: readonly { readonly name: string; readonly url: string }[]
   readonly model: string
   readonly data: string
+  /** How often SIGHUP restarted engines and daemon. */
+  readonly restartCount: number
 }
 
 const fileName = 'up.json'

@@ -1,5 +1,4 @@
 import type { World } from '../../tiers/block/clock.ts'
-import { KvFailure } from '../../tiers/block/failures.ts'
 import {
   type OptionTable,
   optionsInEnvironment,
@@ -42,11 +41,13 @@ export async function statusMain(words: readonly string[], world: World): Promis
     return 0
   }
   const options = settleOptions(statusFields, [given.values, optionsInEnvironment(statusFields, process.env)])
-  const state = readUpState(dataDirectoryOf(options.data))
+  const data = dataDirectoryOf(options.data)
+  const state = readUpState(data)
   if (state === null) {
-    throw new KvFailure('KVT_CONFIG_BAD', {
-      why: 'nothing runs on this data directory: start "npm start", or give --data',
-    })
+    process.stderr.write(
+      `terrace status: nothing runs on ${data}: start "npm start" in another terminal, or give --data\n`,
+    )
+    return 1
   }
   if (options.json) {
     process.stdout.write(`${JSON.stringify(await gather(state, world), null, 2)}\n`)

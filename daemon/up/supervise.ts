@@ -21,6 +21,8 @@ export type SupervisorOptions = {
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #running = new Map<string, Part>()
+  /** How often each part became ready. */
+  readonly #readyCounts = new Map<string, number>()
   #stopping = false
 
   constructor(options: SupervisorOptions) {
@@ -37,13 +39,21 @@ export class Supervisor {
       this.#running.delete(plan.name)
       return null
     }
+    this.#countReady(plan.name)
     void this.#keep(part)
     return start.line
   }
 
-  /** Stops and starts a part: the others see it go and come. */
+  /** Stops a part and waits until it serves again: the others see it go and come. */
   async restart(name: string, graceMs: number): Promise<void> {
+    const before = this.#readyCounts.get(name) ?? 0
     await this.#running.get(name)?.stop(graceMs)
+    while (!this.#stopping && (this.#readyCounts.get(name) ?? 0) === before)
+      await this.#options.world.sleep(50)
+  }
+
+  #countReady(name: string): void {
+    this.#readyCounts.set(name, (this.#readyCounts.get(name) ?? 0) + 1)
   }
 
   processIdOf(name: string): number | undefined {
@@ -81,7 +91,9 @@ export class Supervisor {
       if (this.#stopping) return
       part = this.#spawn(part.plan)
       const start = await part.ready()
-      if (start.as === 'ready') say(part.plan.name, 'serves again')
+      if (start.as === 'failed') continue
+      this.#countReady(part.plan.name)
+      say(part.plan.name, 'serves again')
     }
   }
 }

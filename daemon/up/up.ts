@@ -78,17 +78,20 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
     await stopAll()
     return started === 'stopped' ? 130 : 1
   }
-  writeUpState({
-    processId: process.pid,
-    router: plan.routerUrl,
-    admin: plan.adminUrl,
-    workers: plan.workers,
-    model,
-    data,
-  })
+  const { routerUrl: router, adminUrl: admin, workers } = plan
+  const tell = (restartCount: number): void =>
+    writeUpState({ processId: process.pid, router, admin, workers, model, data, restartCount })
+  tell(0)
   welcome(plan, data)
-  // Used by `terrace demo`: what a reboot would do, without ending `up`.
-  process.on('SIGHUP', () => void restartAll(supervisor, plan))
+  // Used by `terrace demo`: what a reboot would do, without ending `up`. One after the other when asked twice.
+  let restarts = Promise.resolve(0)
+  process.on('SIGHUP', () => {
+    restarts = restarts.then(async (count) => {
+      await restartAll(supervisor, plan)
+      tell(count + 1)
+      return count + 1
+    })
+  })
   await stop.asked
   process.stderr.write('\nstopping\n')
   await stopAll()
