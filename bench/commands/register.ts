@@ -5,6 +5,7 @@ import { command as compare } from './compare.ts'
 import { command as convert } from './convert.ts'
 import { command as plan } from './plan.ts'
 import { command as policies } from './policies.ts'
+import { command as record } from './record.ts'
 import { command as replay } from './replay.ts'
 import { command as simulate } from './simulate.ts'
 import { command as synthesize } from './synthesize.ts'
@@ -15,6 +16,7 @@ export const commands: readonly BenchCommand[] = [
   simulate,
   plan,
   policies,
+  record,
   replay,
   synthesize,
   convert,

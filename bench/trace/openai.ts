@@ -17,7 +17,7 @@ const blockTokensUsual = 16
 /** Names under which logs keep the request's body, its time and its session. */
 const bodyNames = ['body', 'request', 'request_body']
 const timeNames = ['timestamp', 'time', 'created_at', 'created', 'ts', 'start_time', 'startTime']
-const sessionNames = ['session_id', 'session', 'conversation_id', 'prompt_cache_key']
+export const sessionNames = ['session_id', 'session', 'conversation_id', 'prompt_cache_key']
 const tenantNames = ['tenant', 'user', 'organization']
 
 /** Logs of OpenAI requests (and of other prompts as text). No tokenizer: prompts are cut by characters. */
@@ -89,7 +89,8 @@ class OpenaiReader implements LineReader {
   }
 }
 
-function bodyOf(fields: Fields): Fields {
+/** The request's body inside a log line. */
+export function bodyOf(fields: Fields): Fields {
   for (const name of bodyNames) {
     const value = fields[name]
     const body = fieldsOf(typeof value === 'string' ? parsed(value) : value)
@@ -107,7 +108,7 @@ function parsed(text: string): unknown {
 }
 
 /** The prompt as one text, in the order in which chat templates write it: tools, then messages. */
-function promptOf(fields: Fields, body: Fields): string | null {
+export function promptOf(fields: Fields, body: Fields): string | null {
   const tools = body.tools === undefined ? '' : `${JSON.stringify(body.tools)}\n`
   for (const source of [body, fields]) {
     const messages = source.messages ?? source.input ?? source.prompt
@@ -135,7 +136,8 @@ function outputTokensOf(fields: Fields): number {
   return typeof fields.output === 'string' ? Math.ceil(fields.output.length / charactersPerToken) : 0
 }
 
-function nameIn(fields: Fields, body: Fields, names: readonly string[]): string | null {
+/** The first of the names that the line or its body has, as text. */
+export function nameIn(fields: Fields, body: Fields, names: readonly string[]): string | null {
   for (const name of names) {
     const value = fields[name] ?? body[name]
     if (typeof value === 'string' && value !== '') return value

@@ -11,7 +11,16 @@ const fieldOf: Readonly<Record<string, Field>> = {
   delay_ms: 'delayMs',
   tenant: 'tenant',
 }
-type Field = 'arrivalMs' | 'inputTokens' | 'outputTokens' | 'blocks' | 'session' | 'delayMs' | 'tenant'
+/** `other` is any name that is not ours: its value is stepped over. */
+type Field =
+  | 'other'
+  | 'arrivalMs'
+  | 'inputTokens'
+  | 'outputTokens'
+  | 'blocks'
+  | 'session'
+  | 'delayMs'
+  | 'tenant'
 
 const quote = 0x22
 const comma = 0x2c
@@ -69,7 +78,7 @@ export class LineScanner {
     return true
   }
 
-  /** The next name's field, or null for a name that is not ours or not plain. */
+  /** The next name's field, or null for a name that is not plain. */
   #name(): Field | null {
     if (!this.#take(quote)) return null
     const start = this.#at
@@ -83,7 +92,8 @@ export class LineScanner {
     const known = this.#names.get(hash)
     if (known !== undefined && this.#isName(known.text, start, end)) return known.field
     const text = textOf(this.#bytes, start, end)
-    const field = Object.hasOwn(fieldOf, text) ? (fieldOf[text] ?? null) : null
+    if (!/^\w+$/.test(text)) return null
+    const field = Object.hasOwn(fieldOf, text) ? (fieldOf[text] ?? null) : 'other'
     if (known === undefined && field !== null) this.#names.set(hash, { text, field })
     return field
   }
@@ -102,6 +112,8 @@ export class LineScanner {
       this.#seen |= 1
       return draft.blockCount === 0 && this.#blocks(draft)
     }
+    if (field === 'other')
+      return this.#bytes[this.#at] === quote ? this.#string() !== null : this.#plainNumber()
     if (field === 'tenant' || (field === 'session' && this.#bytes[this.#at] === quote)) {
       const text = this.#string()
       if (text === null) return false
