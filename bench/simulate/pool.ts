@@ -1,47 +1,41 @@
 import { availableParallelism } from 'node:os'
 import { Piscina } from 'piscina'
 import type { Trace } from '../trace/trace.ts'
-import type { TierResult } from './one-tier.ts'
-import { lazyNextUses, simulatedPolicyNamed } from './table.ts'
-
-/** One cell of a report: a policy at a capacity. */
-export type Job = { readonly policy: string; readonly capacityBlocks: number; readonly seed: number }
-
-export type JobResult = TierResult & { readonly policy: string; readonly stopped: boolean }
+import { type Job, type JobResult, runJob } from './job.ts'
+import { lazyNextUses } from './table.ts'
 
 /** What the workers share with the one that started them: word 0 is the stop flag, word 1 counts requests done. */
 export type SharedWords = Int32Array
 
-export const stopWord = 0
-export const doneWord = 1
+const stopWord = 0
+const doneWord = 1
 
 /** What a worker is started with. The trace's columns lie in shared memory, so nothing is copied. */
 export type WorkerStart = { readonly trace: Trace; readonly words: SharedWords }
 
-export type JobRunner = (job: Job) => JobResult
-
-/** Runs jobs on one trace. Every job starts from nothing, so its result does not depend on who ran what before. */
-export function jobRunner(trace: Trace, words: SharedWords): JobRunner {
+/** Runs jobs on one trace, telling the shared words how far it is. */
+export function jobRunner({ trace, words }: WorkerStart): (job: Job) => JobResult {
   const next = lazyNextUses(trace)
   return (job) => {
-    const policy = simulatedPolicyNamed(job.policy)
-    if (policy === null) throw new RangeError(`no policy "${job.policy}"`)
     let counted = 0
     const progress = (done: number): boolean => {
       Atomics.add(words, doneWord, done - counted)
       counted = done
       return Atomics.load(words, stopWord) === 0
     }
-    const result = policy.run(trace, { ...job, next, hitLog: null, progress })
+    const result = runJob(trace, next, job, progress)
     progress(trace.requestCount)
-    return { ...result, policy: job.policy, stopped: Atomics.load(words, stopWord) !== 0 }
+    return result
   }
 }
 
 /** Block references below which one thread is faster than starting workers. */
 const referencesAlone = 20_000_000
+/** How often the progress is looked at while workers run, in milliseconds. */
+const lookEveryMs = 100
 
-/** Runs all jobs and answers in their order. Results are the same for any number of workers. */
+/** Runs all jobs and answers in their order; results are the same for any number of workers. After a stop, the
+ *  jobs that never began are missing and the running ones are marked as stopped. */
 export async function runJobs(
   trace: Trace,
   jobs: readonly Job[],
@@ -56,11 +50,10 @@ export async function runJobs(
   const stopAll = (): void => void Atomics.store(words, stopWord, 1)
   if (stop.aborted) stopAll()
   stop.addEventListener('abort', stopAll)
+  const onTick = (): void => onProgress(Atomics.load(words, doneWord) / total)
   try {
-    if (alone || threads <= 1) return await runHere(trace, jobs, words, onProgress)
-    return await runThreads(trace, jobs, words, threads, () =>
-      onProgress((words[doneWord] as number) / total),
-    )
+    if (alone || threads <= 1) return await runHere(trace, jobs, words, stop, onTick)
+    return await runThreads(trace, jobs, words, threads, onTick)
   } finally {
     stop.removeEventListener('abort', stopAll)
   }
@@ -70,13 +63,15 @@ async function runHere(
   trace: Trace,
   jobs: readonly Job[],
   words: SharedWords,
-  onProgress: (share: number) => void,
+  stop: AbortSignal,
+  onTick: () => void,
 ): Promise<readonly JobResult[]> {
-  const run = jobRunner(trace, words)
+  const run = jobRunner({ trace, words })
   const results: JobResult[] = []
   for (const job of jobs) {
+    if (stop.aborted) break
     results.push(run(job))
-    onProgress(results.length / jobs.length)
+    onTick()
     // Lets Ctrl-C be seen between two jobs.
     await new Promise((resolve) => setImmediate(resolve))
   }
@@ -96,15 +91,13 @@ async function runThreads(
     maxThreads: threads,
     workerData: { trace, words } satisfies WorkerStart,
   })
+  const watch = setInterval(onTick, lookEveryMs)
   try {
-    return await Promise.all(
-      jobs.map(async (job) => {
-        const result = await pool.run(job, { name: 'runJob' })
-        onTick()
-        return result
-      }),
-    )
+    const results = await Promise.all(jobs.map((job) => pool.run(job, { name: 'runOne' })))
+    const stopped = Atomics.load(words, stopWord) !== 0
+    return stopped ? results.filter(({ referencesServed }) => referencesServed > 0) : results
   } finally {
+    clearInterval(watch)
     await pool.destroy()
   }
 }

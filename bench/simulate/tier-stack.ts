@@ -217,6 +217,11 @@ export class TierStack {
     }
   }
 
+  /** Leading hits so far, by the highest tier that held the block. */
+  hitsByTier(): readonly number[] {
+    return this.#tiers.map(({ hits }) => hits)
+  }
+
   /** What each tier did, top first. */
   report(): readonly TierReport[] {
     return this.#tiers.map((tier) => ({

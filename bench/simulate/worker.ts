@@ -1,10 +1,10 @@
 import { workerData } from 'piscina'
-import { type Job, type JobResult, jobRunner, type WorkerStart } from './pool.ts'
+import type { Job, JobResult } from './job.ts'
+import { jobRunner, type WorkerStart } from './pool.ts'
 
-const { trace, words } = workerData as WorkerStart
-const run = jobRunner(trace, words)
+const run = jobRunner(workerData as WorkerStart)
 
 /** Piscina's entry: one job, one result. */
-export function runJob(job: Job): JobResult {
+export function runOne(job: Job): JobResult {
   return run(job)
 }
