@@ -92,6 +92,17 @@ void t.test('behind the checksum every field is checked too', (t) => {
   t.end()
 })
 
+void t.test('blocks lie one behind the other: an offset elsewhere is refused, whatever the sums say', (t) => {
+  for (let i = 0; i < index.entries.length; i++) {
+    const bytes = indexBytes(index, blind)
+    const view = new DataView(bytes.buffer)
+    const at = 128 + i * 264 + 256
+    view.setUint32(at, view.getUint32(at, true) + 256, true)
+    t.same(readIndex(bytes, blind), { as: 'refused', why: 'offset' })
+  }
+  t.end()
+})
+
 void t.test('a block named twice is refused', (t) => {
   const [first] = index.entries
   if (first === undefined) throw new Error('no entry')
