@@ -215,13 +215,17 @@ function complete(raw: Raw, machine: Machine): DaemonConfig {
     node: raw.node ?? machine.name,
     warnings: strayVariables(daemonFields, machine.environment),
   }
-  const problem = problemOf(config)
+  const problem = problemOf(config, machine)
   if (problem !== null) throw bad(problem)
   return config as DaemonConfig
 }
 
 /** What the fields must be to each other. */
-function problemOf(config: Omit<DaemonConfig, typeof checked>): string | null {
+function problemOf(config: Omit<DaemonConfig, typeof checked>, machine: Machine): string | null {
+  if (config.hostBytes > machine.memoryBytes) {
+    const memory = `${Math.floor(machine.memoryBytes / 2 ** 20)}MiB`
+    return `--host-bytes: is more than the memory of this machine (${memory}): give less than half of it`
+  }
   if (config.nvmeBytes > 0 && config.nvmeBytes < segmentBytes) {
     return `--nvme-bytes: must be 0 (off) or at least ${segmentBytes / 2 ** 20}MiB`
   }

@@ -1,7 +1,6 @@
 import {
   chmodSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,6 +11,7 @@ import {
 import { join } from 'node:path'
 import { KvFailure } from '../tiers/block/failures.ts'
 import { errnoOf } from './errno.ts'
+import { makeFolder } from './folder.ts'
 import {
   identityFrom,
   identityOfThisProcess,
@@ -48,7 +48,7 @@ export function takeDataDirectory(path: string): DataDirectory {
 
 function prepare(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeFolder(path)
     const stat = statSync(path)
     if (stat.uid !== process.geteuid?.()) throw unwritable(path, `it belongs to user ${stat.uid}`)
     if ((stat.mode & 0o077) !== 0) {

@@ -2,14 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadNative } from '../addon/load.ts'
+import type { Native } from '../addon/native.ts'
 import type { World } from '../tiers/block/clock.ts'
 import { KvFailure } from '../tiers/block/failures.ts'
 import { Meter } from '../tiers/block/metric.ts'
 import { storeMetrics } from '../tiers/metrics.ts'
 import { openStore } from '../tiers/open-store.ts'
 import { s3Metrics } from '../tiers/s3/metrics.ts'
-import { openS3Tier } from '../tiers/s3/tier.ts'
 import type { BlockStore } from '../tiers/store.ts'
+import type { ColdTier } from '../tiers/tier.ts'
 import { type Admin, openAdmin } from './admin.ts'
 import type { DaemonConfig } from './config.ts'
 import { takeDataDirectory } from './data-directory.ts'
@@ -19,7 +20,7 @@ import { HeldBlocks } from './held.ts'
 import { LinkRates } from './links.ts'
 import type { Log } from './log.ts'
 import { type DaemonMeter, daemonMeter } from './metrics.ts'
-import { NatsEvents } from './nats.ts'
+import type { NatsEvents } from './nats.ts'
 import { Publisher } from './publish.ts'
 import { readOrCreateSecret } from './secret.ts'
 import { EngineServer } from './server.ts'
@@ -51,23 +52,12 @@ export async function startDaemon(
     const data = takeDataDirectory(config.data)
     undo.push(() => data.release())
     const meters = { daemon: daemonMeter(), store: new Meter(storeMetrics), s3: new Meter(s3Metrics) }
-    const s3 =
-      config.s3 === null
-        ? null
-        : await openS3Tier({
-            url: config.s3,
-            native,
-            world,
-            meter: meters.s3,
-            daemonId: daemonIdIn(config.data),
-            bytesMax: config.s3Bytes,
-            createBucket: config.s3CreateBucket,
-          })
+    const s3 = await s3For(config, world, native, meters.s3)
     const { hostBytes, nvmeBytes, policy } = config
     const storeOptions = { native, world, clusterSecret, hostBytes, nvmeBytes, s3, policy }
     const store = await openStore({ ...storeOptions, dataDirectory: config.data, meter: meters.store })
     undo.push(() => store.close(world.nowMs()))
-    const parts = connectParts(config, world, log, store, meters.daemon, token)
+    const parts = await connectParts(config, world, log, store, meters.daemon, token)
     undo.push(() => parts.stop())
     const { publisher, heldBlocks, links } = parts
     const { socket, door } = config
@@ -104,6 +94,32 @@ export async function startDaemon(
   }
 }
 
+/** The client of the object store is large: it is loaded only where a bucket is configured. */
+async function s3For(
+  config: DaemonConfig,
+  world: World,
+  native: Native,
+  meter: Meter<typeof s3Metrics>,
+): Promise<ColdTier | null> {
+  if (config.s3 === null) return null
+  const { openS3Tier } = await import('../tiers/s3/tier.ts')
+  const daemonId = daemonIdIn(config.data)
+  const { s3: url, s3Bytes: bytesMax, s3CreateBucket: createBucket } = config
+  return await openS3Tier({ url, native, world, meter, daemonId, bytesMax, createBucket })
+}
+
+async function natsFor(
+  config: DaemonConfig,
+  token: string | null,
+  parts: ConstructorParameters<typeof NatsEvents>[0],
+): Promise<NatsEvents | null> {
+  if (config.natsUrl === null) return null
+  const { NatsEvents: Events } = await import('./nats.ts')
+  const nats = new Events(parts)
+  nats.start(config.natsUrl, token)
+  return nats
+}
+
 type Connected = {
   readonly publisher: Publisher
   readonly heldBlocks: HeldBlocks
@@ -114,14 +130,14 @@ type Connected = {
 }
 
 /** The parts that tell others what is held, wired to the store. */
-function connectParts(
+async function connectParts(
   config: DaemonConfig,
   world: World,
   log: Log,
   store: BlockStore,
   meter: DaemonMeter,
   token: string | null,
-): Connected {
+): Promise<Connected> {
   const heldBlocks = new HeldBlocks((events) => publisher.publish(events))
   const publisher = new Publisher({
     world,
@@ -132,8 +148,7 @@ function connectParts(
   })
   store.onEvent((event) => publisher.publish([event]))
   const streams = new EventStreams(world, publisher, meter)
-  const nats = config.natsUrl === null ? null : new NatsEvents({ world, publisher, meter, log })
-  if (config.natsUrl !== null) nats?.start(config.natsUrl, token)
+  const nats = await natsFor(config, token, { world, publisher, meter, log })
   return {
     publisher,
     heldBlocks,

@@ -5,7 +5,6 @@ import {
   fstatSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readSync,
   rmSync,
@@ -15,6 +14,7 @@ import { dirname } from 'node:path'
 import { KvFailure } from '../tiers/block/failures.ts'
 import { keyByteCount } from '../tiers/block/id.ts'
 import { errnoOf } from './errno.ts'
+import { makeFolder } from './folder.ts'
 
 /** The cluster's secret: 32 bytes that block keys and route hashes are made with. It lies outside the data directory because the
  *  blocks in S3 can be named only with it: local data may be deleted at any time, the secret may not.
@@ -25,7 +25,7 @@ export function readOrCreateSecret(file: string): Uint8Array {
   if (known !== null) return known
   const fresh = `${file}.${process.pid}`
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    makeFolder(dirname(file))
     rmSync(fresh, { force: true })
     writeWhole(fresh, `${randomBytes(keyByteCount).toString('hex')}\n`)
     linkSync(fresh, file)

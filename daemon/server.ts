@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import type { Native } from '../addon/native.ts'
@@ -11,6 +11,7 @@ import type { BlockStore } from '../tiers/store.ts'
 import { Connection, type EndWhy } from './connection.ts'
 import { errnoOf } from './errno.ts'
 import { Flow } from './flow.ts'
+import { makeFolder } from './folder.ts'
 import type { HeldBlocks } from './held.ts'
 import type { LinkRates } from './links.ts'
 import type { Log } from './log.ts'
@@ -69,7 +70,7 @@ export class EngineServer {
   static async open(parts: ServerParts): Promise<EngineServer> {
     const { socket: path, door: doorPath } = parts
     try {
-      makeFolder(dirname(path))
+      makeSocketFolder(dirname(path))
       await clearDeadSocket(path)
       await clearDeadSocket(doorPath)
     } catch (error) {
@@ -217,8 +218,8 @@ function peerOf(native: ServerNative, socket: Socket): { readonly process: numbe
 }
 
 /** The folder of the socket: ours, or the system's. In anybody else's the socket could be replaced by theirs. */
-function makeFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+function makeSocketFolder(folder: string): void {
+  makeFolder(folder)
   const owner = statSync(folder).uid
   if (owner === 0 || owner === process.geteuid?.()) return
   throw new KvFailure('KVT_SOCKET_BAD', { path: folder, why: `the folder belongs to user ${owner}` })

@@ -1,0 +1,246 @@
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { loadNative } from '../../addon/load.ts'
+import type { DaemonStatus } from '../../daemon/status.ts'
+import {
+  type DaemonProcess,
+  endedDaemon,
+  shortFolder,
+  smallDaemon,
+  spawnDaemon,
+  startDaemonProcess,
+} from '../servers/daemon-process.ts'
+import { smallNamespace, smallPlace, tokensOf, WirePeer } from '../servers/wire-peer.ts'
+
+const blockBytes = 1_024
+const regionBlocks = 64
+
+/** An engine with a region of random blocks that the daemon has mapped. */
+async function engineAt(daemon: DaemonProcess, folder: string, worker = 'worker-1') {
+  const peer = await WirePeer.attached(daemon.socket, worker)
+  const { namespace } = await peer.value('openNamespace', smallNamespace())
+  const byteCount = regionBlocks * blockBytes
+  const file = join(folder, `region-${worker}`)
+  writeFileSync(file, randomBytes(byteCount))
+  const descriptor = openSync(file, 'r+')
+  const token = new Uint8Array(randomBytes(16))
+  loadNative().handDescriptor(daemon.door, token, descriptor)
+  const { region } = await peer.value('attachRegion', { kind: 'shared', byteCount, writable: 1, token })
+  closeSync(descriptor)
+  const place = smallPlace(regionBlocks)
+  return {
+    peer,
+    namespace,
+    range: { namespace, region, place },
+    /** The pieces of one block, in the order of the layout. */
+    block(index: number): string {
+      const bytes = readFileSync(file)
+      const pieces = place.planes.flatMap(({ baseOffset, layerStride, blockStride }) =>
+        [0, 1].map((layer) => {
+          const at = baseOffset + layer * layerStride + index * blockStride
+          return bytes.subarray(at, at + 256).toString('hex')
+        }),
+      )
+      return pieces.join()
+    },
+  }
+}
+
+async function statusOf(daemon: DaemonProcess): Promise<DaemonStatus> {
+  const answer = await fetch(`${daemon.adminUrl}/status`)
+  return (await answer.json()) as DaemonStatus
+}
+
+const none = new Uint32Array(0)
+
+void t.test('blocks go down from one engine and up to another, through real memory', async (t) => {
+  const folder = shortFolder(t)
+  const daemon = await startDaemonProcess(t, smallDaemon(folder))
+  const writer = await engineAt(daemon, folder, 'writer')
+  const reader = await engineAt(daemon, folder, 'reader')
+  const tokens = tokensOf(40)
+  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none }
+  t.match(await writer.peer.value('store', store), { storedBlocks: 10, droppedBlocks: 0 })
+  const targets = tokensOf(10, 20)
+  const load = { ...reader.range, tokens, firstBlock: 0, blockCount: 10, targets }
+  const answer = await reader.peer.value('load', { ...load, deadlineMs: 5_000, prefillMsPerBlock: 0 })
+  t.match(answer, { readyBlocks: 10, byTier: { host: 10 }, stop: 'complete' })
+  for (let i = 0; i < 10; i++) t.equal(reader.block(20 + i), writer.block(i), `block ${i}`)
+  await reader.peer.value('report', {
+    namespace: reader.namespace,
+    promptTokens: 50,
+    computedTokens: 10,
+    tokensByTier: { hbm: 0, host: 40, nvme: 0, s3: 0 },
+    firstTokenMs: 12,
+    prefillMsPerBlock: 3,
+  })
+  const status = await statusOf(daemon)
+  t.match(status, {
+    requests: { promptTokens: 50, computedTokens: 10, tokensByTier: { host: 40 } },
+    loads: { wantedBlocks: 10, possibleBlocks: 10, loadedBlocksByTier: { host: 10 } },
+    tiers: { host: { blockCount: 10, state: 'serving' } },
+  })
+  t.strictSame(status.sessions.map(({ worker }) => worker).sort(), ['reader', 'writer'])
+  const findings = JSON.stringify(await (await fetch(`${daemon.adminUrl}/explain`)).json())
+  t.match(findings, /80.0 % of 50 reported prompt tokens/)
+  await writer.peer.close()
+  await reader.peer.close()
+  t.equal(await daemon.stop(), 0)
+})
+
+void t.test(
+  'nothing of prompts, keys or secrets is in logs, metrics, status, events or errors',
+  async (t) => {
+    const folder = shortFolder(t)
+    const secret = randomBytes(32).toString('hex')
+    writeFileSync(join(folder, 'secret'), secret, { mode: 0o600 })
+    const daemon = await startDaemonProcess(t, [...smallDaemon(folder), '--log-json'], {
+      AWS_SECRET_ACCESS_KEY: 'CANARY-AWS',
+    })
+    const engine = await engineAt(daemon, folder)
+    // Tokens that spell a canary in every form a number can be printed in.
+    const canary = 3_735_928_559
+    const tokens = new Uint32Array(8).fill(canary)
+    const range = { ...engine.range, tokens, firstBlock: 0 }
+    await engine.peer.value('store', { ...range, blockCount: 2, sources: none })
+    const refused = await engine.peer.refusal('store', { ...range, blockCount: 3, sources: none })
+    const texts = [refused]
+    for (const path of ['/metrics', '/status', '/explain', '/snapshot']) {
+      texts.push(await (await fetch(`${daemon.adminUrl}${path}`)).text())
+    }
+    await engine.peer.close()
+    await daemon.stop()
+    texts.push(daemon.output())
+    const all = texts.join('\n')
+    t.match(all, /session_opened/)
+    for (const word of [String(canary), 'deadbeef', secret, 'CANARY-AWS', engine.block(0).slice(0, 32)]) {
+      t.notOk(all.includes(word), `${word.slice(0, 12)} is nowhere`)
+    }
+  },
+)
+
+void t.test('a second start on the same data directory is refused; after kill -9 it is not', async (t) => {
+  const folder = shortFolder(t)
+  const first = await startDaemonProcess(t, smallDaemon(folder))
+  const second = await endedDaemon(smallDaemon(folder))
+  t.equal(second.code, 1)
+  t.match(second.output, new RegExp(`terrace daemon: data directory .* is in use by process ${first.pid}`))
+  t.equal((await fetch(`${first.adminUrl}/health`)).status, 200, 'the first one serves on')
+  await first.stop('SIGKILL')
+  t.ok(existsSync(first.socket), 'it left its socket')
+  const third = await startDaemonProcess(t, smallDaemon(folder))
+  t.equal(await third.stop('SIGTERM'), 0)
+  t.notOk(existsSync(third.socket))
+  t.notOk(existsSync(join(folder, 'data/daemon.lock')))
+  t.notOk(existsSync(join(folder, 'data/daemon.json')))
+})
+
+void t.test('a start that cannot be is one sentence, a code, and nothing left behind', async (t) => {
+  const folder = shortFolder(t)
+  const taken = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => taken.once('listening', resolve))
+  const address = taken.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const cases: [string, string[], number, RegExp][] = [
+    ['port', ['--admin-port', String(port)], 1, new RegExp(`port ${port} is in use: .*--admin-port`)],
+    ['option', ['--host-byte', '1'], 2, /unknown option "--host-byte": did you mean --host-bytes/],
+    ['config', ['--config', join(folder, 'none.json')], 2, /none.json cannot be read \(ENOENT\)/],
+    ['socket', ['--socket', '/proc/none/daemon.sock'], 1, /socket .* cannot be opened/],
+    ['memory', ['--host-bytes', '8TiB'], 2, /--host-bytes: is more than the memory of this machine/],
+    ['data', ['--data', '/proc/none'], 1, /data directory \/proc\/none cannot be written \(ENOENT\)/],
+    ['s3', ['--s3', 's3://x'], 1, /config: /],
+  ]
+  for (const [what, words, code, sentence] of cases) {
+    const ended = await endedDaemon([...smallDaemon(folder), ...words])
+    t.equal(ended.code, code, what)
+    t.match(ended.output, sentence, what)
+    t.equal(ended.output.trim().split('\n').length, 1, `${what}: one line`)
+    t.notOk(existsSync(join(folder, 'data/daemon.lock')), `${what}: the lock is given back`)
+    t.notOk(existsSync(join(folder, 'data/daemon.sock')), `${what}: no socket`)
+  }
+  taken.close()
+})
+
+void t.test('the end of the parent is the end of the daemon', async (t) => {
+  const folder = shortFolder(t)
+  const daemon = await startDaemonProcess(t, smallDaemon(folder))
+  const ended = new Promise((resolve) => daemon.child.once('close', resolve))
+  daemon.child.stdin?.end()
+  t.equal(await ended, 0)
+  t.match(daemon.output(), /stopping why=parent_end/)
+})
+
+void t.test(
+  'a stop ends within its time even while an engine is silent in the middle of a frame',
+  async (t) => {
+    const folder = shortFolder(t)
+    const daemon = await startDaemonProcess(t, smallDaemon(folder))
+    const engine = await engineAt(daemon, folder)
+    engine.peer.socket.write(Buffer.from([200, 0, 0, 0, 6]))
+    await sleep(50)
+    const ended = daemon.stop()
+    const late = sleep(3_000, 'late', { ref: false })
+    t.equal(await Promise.race([ended, late]), 0)
+    await engine.peer.closed
+  },
+)
+
+void t.test(
+  'another user may not connect, whatever the file modes say',
+  { skip: process.geteuid?.() !== 0 },
+  async (t) => {
+    const folder = shortFolder(t)
+    const daemon = await startDaemonProcess(t, smallDaemon(folder))
+    t.equal(statSync(join(folder, 'data')).mode & 0o777, 0o700)
+    const connect = `
+    process.setgid(65534); process.setuid(65534)
+    const socket = require('net').connect(process.argv[1])
+    socket.on('error', (error) => { console.log(error.code); process.exit() })
+    socket.on('data', (data) => console.log(data.toString('latin1')))
+    socket.on('close', () => { console.log('closed'); process.exit() })`
+    const stranger = () =>
+      spawnSync(process.execPath, ['-e', connect, daemon.socket], { encoding: 'utf8', timeout: 10_000 })
+        .stdout
+    t.match(stranger(), /EACCES/, 'the folder keeps it out')
+    spawnSync('chmod', ['755', folder, join(folder, 'data')])
+    spawnSync('chmod', ['666', daemon.socket])
+    t.match(stranger(), /KVT_PEER_REFUSED[\s\S]*user 65534 refused[\s\S]*closed/, 'the daemon itself does')
+    for (let i = 0; i < 100 && !daemon.output().includes('peer_refused'); i++) await sleep(10)
+    t.match(daemon.output(), /peer_refused why=user uid=65534/)
+  },
+)
+
+void t.test('an engine that dies gives everything back', async (t) => {
+  const folder = shortFolder(t)
+  const daemon = await startDaemonProcess(t, smallDaemon(folder))
+  const engine = await engineAt(daemon, folder)
+  await engine.peer.value('held', { namespace: engine.namespace, prefixes: [tokensOf(12)] })
+  t.equal((await statusOf(daemon)).tiers.hbm.blockCount, 3)
+  engine.peer.socket.destroy()
+  for (let i = 0; i < 200; i++) {
+    const status = await statusOf(daemon)
+    if (status.sessions.length === 0) break
+    await sleep(5)
+  }
+  t.match(await statusOf(daemon), { sessions: { length: 0 }, tiers: { hbm: { blockCount: 0 } } })
+})
+
+void t.test('the ready line is for people unless asked otherwise', async (t) => {
+  const folder = shortFolder(t)
+  const child = spawnDaemon(smallDaemon(folder))
+  t.teardown(() => child.kill('SIGKILL'))
+  const line = await new Promise<string>((resolve) =>
+    child.stdout?.once('data', (data) => resolve(String(data))),
+  )
+  t.match(line, /^terrace daemon ready: host 64MiB, nvme off, s3 off; engines at .*, admin at http:\/\/127/)
+  child.kill('SIGINT')
+  await new Promise((resolve) => child.once('close', resolve))
+  const help = await endedDaemon(['--help'])
+  t.equal(help.code, 0)
+  t.match(help.output, /Usage: terrace daemon/)
+})
