@@ -109,6 +109,11 @@ class Cursor {
     return new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset, byteCount))
   }
 
+  /** Makes sure that what was stepped over is there. */
+  checkEnd(): void {
+    if (this.#readAt(this.at - 1, 1).byteLength < 1) refuse('truncated')
+  }
+
   /** Steps over a text without keeping it. */
   skipText(): void {
     const byteCount = this.count(listLengthMax)
@@ -137,6 +142,7 @@ function parse(cursor: Cursor): GgufFacts {
     const name = cursor.text(keyBytesMax)
     values.set(name, readValue(cursor, cursor.u32(), name))
   }
+  cursor.checkEnd()
   return factsOf(version, tensorCount, values)
 }
 
