@@ -24,7 +24,7 @@ export const engineFields = {
   },
   url: {
     unit: 'url',
-    schemes: ['http:'],
+    schemes: ['http', 'https'],
     fallback: null,
     about: 'A llama-server of your own that runs already. Absent: one is started and kept alive.',
   },
