@@ -117,6 +117,24 @@ void t.test('the idle slot that keeps most is taken, else the one used longest a
   fourth.release()
 })
 
+void t.test('a slot that is only being saved is waited for when it keeps more', async (t) => {
+  const table = new SlotTable(2, 64)
+  const first = await table.take({ as: 'one', tenant: 'a', prompt: row(300) }, never)
+  if (first.as !== 'slots' || first.slots[0] === undefined) return t.fail('the first gets a slot')
+  const [slot] = first.slots
+  slot.content = holds(row(300), 256)
+  slot.finishing = true
+  const other = await table.take({ as: 'one', tenant: 'a', prompt: row(300, 9_000) }, never)
+  t.equal(other.as === 'slots' && other.slots[0]?.index, 1 - slot.index, 'another prompt does not wait')
+  if (other.as === 'slots') other.release()
+  const next = table.take({ as: 'one', tenant: 'a', prompt: row(400) }, never)
+  t.equal(table.waitingCount(), 1)
+  first.release()
+  const taken = await next
+  t.equal(taken.as === 'slots' && taken.slots[0]?.index, slot.index)
+  t.notOk(slot.finishing)
+})
+
 void t.test('waiting is in order, bounded, and ends with the client or the engine', async (t) => {
   const table = new SlotTable(1, 64)
   const one = { as: 'one', tenant: 'a', prompt: null } as const

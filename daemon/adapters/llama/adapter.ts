@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import type { World } from '../../../tiers/block/clock.ts'
@@ -98,11 +98,23 @@ export function nameOf(modelFile: string): string {
   return basename(modelFile).replace(/\.gguf$/i, '')
 }
 
-/** A folder of this engine's own: in memory where the machine has such a folder, else in the data folder. */
+const slotFolderPattern = /^terrace-slots-.*-(\d+)$/
+
+/** A folder of this engine's own: in memory where the machine has such a folder, else in the data folder. Those of
+ *  engines that were killed are removed on the way, since they hold memory. */
 function slotFolderOf(config: EngineConfig): string {
   if (config.slots !== null) return resolve(config.slots)
-  const name = `terrace-slots-${config.name}-${process.pid}`
-  return existsSync('/dev/shm') ? join('/dev/shm', name) : join(config.data, name)
+  const parent = existsSync('/dev/shm') ? '/dev/shm' : config.data
+  for (const name of readdirSync(parent)) {
+    const pid = slotFolderPattern.exec(name)?.[1]
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue
+    try {
+      rmSync(join(parent, name), { recursive: true, force: true })
+    } catch {
+      // Another user's: it is theirs to remove.
+    }
+  }
+  return join(parent, `terrace-slots-${config.name}-${process.pid}`)
 }
 
 async function makeFolder(folder: string): Promise<void> {

@@ -2,7 +2,13 @@ import { engineQueueMax } from '../../../../tiers/block/limits.ts'
 import { emptySlot, overlapOf, type SlotContent } from './plan.ts'
 
 /** One slot of the server, given to one request at a time. The holder says what the slot holds before giving it back. */
-export type Slot = { readonly index: number; content: SlotContent; usedCount: number }
+export type Slot = {
+  readonly index: number
+  content: SlotContent
+  usedCount: number
+  /** Its request is answered and it is only being saved: worth waiting for. */
+  finishing: boolean
+}
 
 /** What a request wants: one slot, the best for its prompt, or all of them (requests that the server spreads over
  *  several). */
@@ -32,6 +38,7 @@ export class SlotTable {
       index,
       content: emptySlot,
       usedCount: 0,
+      finishing: false,
     }))
     this.#blockTokens = blockTokens
     this.#idle = new Set(this.slots)
@@ -83,7 +90,8 @@ export class SlotTable {
   }
 
   /** The slots for a request, or null when it has to wait. One slot: the idle one that keeps most of the prompt, then
-   *  one that holds nothing, then the one used longest ago. */
+   *  the one used longest ago. A slot that is only being saved is waited for when it keeps more: the next turn of a
+   *  conversation comes right behind the answer. */
   #choose(wanted: Wanted): Slot[] | null {
     if (wanted.as === 'all') return this.#idle.size === this.slots.length ? [...this.slots] : null
     let best: Slot | null = null
@@ -95,7 +103,11 @@ export class SlotTable {
         bestKept = kept
       }
     }
-    return best === null ? null : [best]
+    if (best === null) return null
+    for (const slot of this.slots) {
+      if (slot.finishing && this.#keptBy(slot, wanted.tenant, wanted.prompt) > bestKept) return null
+    }
+    return [best]
   }
 
   #keptBy(slot: Slot, tenant: string, prompt: Uint32Array | null): number {
@@ -112,7 +124,10 @@ export class SlotTable {
     const release = (): void => {
       if (!held) return
       held = false
-      for (const slot of slots) this.#idle.add(slot)
+      for (const slot of slots) {
+        slot.finishing = false
+        this.#idle.add(slot)
+      }
       this.#serve()
     }
     return { as: 'slots', slots, release }

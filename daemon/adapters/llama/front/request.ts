@@ -219,6 +219,7 @@ function settle(
 /** Saves and stores new whole blocks. Nothing that goes wrong here reaches the client, who has the answer already. */
 async function keepNew(serving: Serving, slot: Slot, knownBlocks: number | null): Promise<void> {
   const { attachment, session, counters } = serving
+  slot.finishing = true
   const kept = await keep(attachment, session, slot, knownBlocks).catch(
     () => ({ as: 'skipped', why: 'slot_folder' }) as const,
   )
