@@ -13,7 +13,6 @@ import { type PolicyEntry, policyNamed } from './policy/register.ts'
 import { Residents } from './residents.ts'
 import { Runner } from './run.ts'
 import { Scrub } from './scrub.ts'
-import type { BlockStore } from './store.ts'
 import type { ColdTier } from './tier.ts'
 import { TieredStore } from './tiered-store.ts'
 
@@ -36,7 +35,7 @@ export type StoreOptions = {
 }
 
 /** Opens the tiers of one node. Throws KvFailure when it cannot serve at all; then nothing stays open. */
-export async function openStore(options: StoreOptions): Promise<BlockStore> {
+export async function openStore(options: StoreOptions): Promise<TieredStore> {
   const { native, world, meter, s3 } = options
   const policy = policyNamed(options.policy)
   if (policy === null) {

@@ -187,6 +187,23 @@ export class TieredStore implements BlockStore {
     await this.#ended()
   }
 
+  /** Asserts the invariants of the host table, and says what is under way: all zero once nobody asks any more. */
+  check(): {
+    readonly leases: number
+    readonly climbs: number
+    readonly steps: number
+    readonly filling: number
+  } {
+    const { table } = this.#parts.host
+    table.check()
+    return {
+      leases: table.leases.count,
+      climbs: this.#climber.inFlight,
+      steps: this.#parts.runner.inFlight(),
+      filling: table.isInUse ? 1 : 0,
+    }
+  }
+
   /** A block counts as saved when any tier below has it: losing it from host memory loses nothing. */
   #isSaved(key: BlockKey): 'saved' | 'unsaved' | 'nowhere' {
     if (this.#parts.cold.length === 0) return 'nowhere'

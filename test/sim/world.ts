@@ -13,6 +13,9 @@ export function chanceOf(seed: number): () => number {
 
 type Due = { readonly atMs: number; readonly order: number; readonly run: () => void; cancelled: boolean }
 
+/** Simulated time after which a promise that is still open counts as hanging, in milliseconds. */
+const hangMs = 600_000
+
 /** A world whose time moves only from one due event to the next: a run of hours takes seconds and repeats from its seed. */
 export class SimWorld implements World {
   readonly chance: () => number
@@ -61,10 +64,12 @@ export class SimWorld implements World {
       ended = true
     }
     work.then(mark, mark)
+    const untilMs = this.#nowMs + hangMs
     for (;;) {
       await settled()
       if (ended) return work
-      if (!this.#next()) throw new Error('the simulated system hangs: nothing is due, yet a promise is open')
+      if (!this.#next() || this.#nowMs > untilMs)
+        throw new Error('the simulated system hangs: a promise never ends')
     }
   }
 
