@@ -5,7 +5,8 @@ import type { PartPlan } from './part.ts'
 /** Everything that is settled before the first part starts. */
 export type UpPlan = {
   readonly daemon: PartPlan
-  readonly engines: readonly PartPlan[]
+  /** Where the daemon's socket lies is said by the daemon when it is ready. */
+  readonly engines: (socket: string) => readonly PartPlan[]
   readonly router: PartPlan
   readonly workers: readonly { readonly name: string; readonly url: string }[]
   readonly routerUrl: string
@@ -32,7 +33,6 @@ export function portsWanted(options: UpOptions): number {
 export function planParts(settled: UpSettled): UpPlan {
   const { options, data, ports } = settled
   const [adminPort = 0, routerAdminPort = 0, ...enginePorts] = ports
-  const socket = join(data, 'daemon.sock')
   const adminUrl = `http://127.0.0.1:${adminPort}`
   const common = options.config === null ? [] : ['--config', options.config]
   const optional = (flag: string, value: string | number | null): string[] =>
@@ -40,17 +40,7 @@ export function planParts(settled: UpSettled): UpPlan {
   const daemon: PartPlan = {
     name: 'daemon',
     readyMsMax: 60_000,
-    words: [
-      'daemon',
-      '--data',
-      data,
-      '--socket',
-      socket,
-      '--admin-port',
-      String(adminPort),
-      '--ready-json',
-      '--parent-pipe',
-    ]
+    words: ['daemon', '--data', data, '--admin-port', String(adminPort), '--ready-json', '--parent-pipe']
       .concat(optional('--host-bytes', options.hostBytes))
       .concat(optional('--nvme-bytes', options.nvmeBytes))
       .concat(optional('--s3', options.s3))
@@ -62,16 +52,15 @@ export function planParts(settled: UpSettled): UpPlan {
     url: `http://127.0.0.1:${port}`,
   }))
   const threads = Math.max(1, Math.floor(settled.coreCount / options.engines))
-  const engines = workers.map(
-    ({ name, url }): PartPlan => ({
+  const engines = (socket: string): PartPlan[] =>
+    workers.map(({ name, url }) => ({
       name,
       readyMsMax: 120_000,
       words: ['engine', 'llama', '--name', name, '--listen', url.replace('http://', ''), '--daemon', socket]
         .concat(['--model', settled.model, '--llama-server', settled.llamaServer])
         .concat(['--context', String(options.context), '--parallel', String(options.parallel)])
         .concat(['--threads', String(threads), '--data', join(data, name), '--ready-json', '--parent-pipe']),
-    }),
-  )
+    }))
   const loopback = options.host === '127.0.0.1' || options.host === 'localhost' || options.host === '::1'
   const router: PartPlan = {
     name: 'router',

@@ -71,7 +71,7 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
     say: (part, text) => process.stderr.write(`  ${part.padEnd(9)} ${text}\n`),
     log: (part, line) => logOf(logs, data, part).write(`${line}\n`),
   })
-  const order = [['router'], plan.engines.map(({ name }) => name), ['daemon']]
+  const order = [['router'], plan.workers.map(({ name }) => name), ['daemon']]
   const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax / order.length)
   const started = await Promise.race([startAll(supervisor, plan), stop.asked.then(() => 'stopped' as const)])
   if (started !== 'ready') {
@@ -102,19 +102,20 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
 
 async function startAll(supervisor: Supervisor, plan: UpPlan): Promise<'ready' | 'failed'> {
   const say = (name: string, text: string): boolean => process.stdout.write(`  ${name.padEnd(9)} ${text}\n`)
-  if ((await supervisor.start(plan.daemon)) === null) return 'failed'
+  const daemon = await supervisor.start(plan.daemon)
+  if (daemon === null) return 'failed'
   say('daemon', `keeps blocks, admin at ${plan.adminUrl}`)
-  const engines = await Promise.all(plan.engines.map((engine) => supervisor.start(engine)))
-  if (engines.includes(null)) return 'failed'
-  for (const [i, engine] of plan.engines.entries())
-    say(engine.name, `llama-server behind ${plan.workers[i]?.url}`)
+  const engines = plan.engines(String(daemon.socket))
+  const started = await Promise.all(engines.map((engine) => supervisor.start(engine)))
+  if (started.includes(null)) return 'failed'
+  for (const { name, url } of plan.workers) say(name, `llama-server behind ${url}`)
   if ((await supervisor.start(plan.router)) === null) return 'failed'
   say('router', `serves at ${plan.routerUrl}`)
   return 'ready'
 }
 
 async function restartAll(supervisor: Supervisor, plan: UpPlan): Promise<void> {
-  await Promise.all(plan.engines.map(({ name }) => supervisor.restart(name, stopMsMax)))
+  await Promise.all(plan.workers.map(({ name }) => supervisor.restart(name, stopMsMax)))
   await supervisor.restart(plan.daemon.name, stopMsMax)
 }
 

@@ -12,15 +12,16 @@ const settled = (words: readonly string[]) => {
 
 void t.test('every part is told the others’ addresses', (t) => {
   const plan = settled(['--engines', '3', '--s3', 's3://b/p'])
-  t.equal(plan.engines.length, 3)
+  t.equal(plan.engines('/s').length, 3)
   t.same(
     plan.workers.map(({ url }) => url),
     ['http://127.0.0.1:1002', 'http://127.0.0.1:1003', 'http://127.0.0.1:1004'],
   )
   t.ok(plan.daemon.words.join(' ').includes('--s3 s3://b/p'))
+  t.ok(plan.engines('/s').every(({ words }) => words.join(' ').includes('--daemon /s')))
   t.ok(plan.router.words.includes('engine-2=http://127.0.0.1:1003'))
   t.ok(
-    plan.engines.every(({ words }) => words.join(' ').includes('--threads 1')),
+    plan.engines('/s').every(({ words }) => words.join(' ').includes('--threads 1')),
     'cores are shared out',
   )
   t.end()
