@@ -55,7 +55,10 @@ export async function startDaemon(
     const s3 = await s3For(config, world, native, meters.s3)
     const { hostBytes, nvmeBytes, policy } = config
     const storeOptions = { native, world, clusterSecret, hostBytes, nvmeBytes, s3, policy }
+    undo.push(async () => await s3?.close())
     const store = await openStore({ ...storeOptions, dataDirectory: config.data, meter: meters.store })
+    // From here on the store closes the tier.
+    undo.pop()
     undo.push(() => store.close(world.nowMs()))
     const parts = await connectParts(config, world, log, store, meters.daemon, token)
     undo.push(() => parts.stop())

@@ -1,3 +1,4 @@
+import { markdownTable } from './generated.ts'
 import { flagOf, type OptionRow, type OptionTable, variableOf } from './option.ts'
 import { numberText } from './option-value.ts'
 
@@ -51,20 +52,12 @@ export function optionHelp(table: OptionTable, page: HelpPage): string {
 
 /** The rows of the table as a Markdown table for a folder's README. */
 export function optionReference(table: OptionTable): string {
-  const lines = ['| option | variable | value | fallback | scope | what it is |', '|---|---|---|---|---|---|']
-  for (const [name, row] of Object.entries(table)) {
+  const rows = Object.entries(table).map(([name, row]) => {
     const fallback = fallbackOf(row)
-    const cells = [
-      `\`--${flagOf(name)}\``,
-      `\`${variableOf(name)}\``,
-      rangeOf(row),
-      fallback === '' ? 'none' : fallback,
-      row.scope ?? 'local',
-      row.about,
-    ]
-    lines.push(`| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
-  }
-  return `${lines.join('\n')}\n`
+    const about = [fallback === '' ? 'none' : fallback, row.scope ?? 'local', row.about]
+    return [`\`--${flagOf(name)}\``, `\`${variableOf(name)}\``, rangeOf(row), ...about]
+  })
+  return markdownTable(['option', 'variable', 'value', 'fallback', 'scope', 'what it is'], rows)
 }
 
 function placeholderOf(row: OptionRow): string {
