@@ -16,7 +16,7 @@ export type Capabilities = {
 }
 export type Probed =
   | { readonly as: 'seen'; readonly capabilities: Capabilities }
-  | { readonly as: 'refused'; readonly why: string }
+  | { readonly as: 'refused'; readonly call: string; readonly why: string }
 
 const bodyBytes = 4_096
 const range = { first: 100, last: 299 }
@@ -78,8 +78,7 @@ async function firstList(
   if (!createBucket) return refused('a listing', listed)
   const created = await bucket.create(call())
   if (created.as === 'ok') return null
-  const why = refusalText(created)
-  return { as: 'refused', why: `the bucket does not exist and could not be created: ${why}` }
+  return refused('to create the missing bucket', created)
 }
 
 async function readRange(bucket: Bucket, name: string, call: CallOptions): Promise<Answer<Uint8Array>> {
@@ -103,5 +102,5 @@ async function readRange(bucket: Bucket, name: string, call: CallOptions): Promi
 }
 
 function refused(call: string, refusal: Refusal): Probed {
-  return { as: 'refused', why: `${call} was refused: ${refusalText(refusal)}` }
+  return { as: 'refused', call, why: refusalText(refusal) }
 }

@@ -1,6 +1,7 @@
 import type { Native } from '../../addon/native.ts'
 import type { World } from '../block/clock.ts'
 import type { BlockKey } from '../block/id.ts'
+import { s3RetryMs } from '../block/limits.ts'
 import { type Damage, damageOf, readSeal } from '../block/seal.ts'
 import type { ReadResult, ReadWanted } from '../tier.ts'
 import type { Answer, Bucket } from './bucket.ts'
@@ -145,7 +146,7 @@ export class Reader {
       case 'late':
       case 'slow_down':
         for (const piece of pieces) {
-          piece.answer({ as: 'busy', retryAfterMs: Math.max(1, this.#parts.restMs()) })
+          piece.answer({ as: 'busy', retryAfterMs: Math.max(s3RetryMs, this.#parts.restMs()) })
         }
         return
       default:

@@ -1,5 +1,6 @@
 import type { Native } from '../../addon/native.ts'
 import { beforeDeadline, type World } from '../block/clock.ts'
+import { sentenceOf } from '../block/failures.ts'
 import type { BlockKey } from '../block/id.ts'
 import { s3CloseMsMax, s3EntriesMax, s3PollMs, s3RequestMsMax, s3RequestsMax } from '../block/limits.ts'
 import type {
@@ -73,6 +74,8 @@ class PackTier implements S3Tier {
   /** What the start found before anybody listened; null once somebody does. */
   #untold: TierChange[] | null = []
   #capabilities: Capabilities | null = null
+  /** What the store said to the last try, until one went through. */
+  #refused = 'the store was not tried yet'
   #closing = false
   /** Whether namespaces wait for their first look. */
   #more: 'more' | 'all' = 'all'
@@ -208,7 +211,11 @@ class PackTier implements S3Tier {
       this.#capabilities = probed.capabilities
       this.#breaker.wake()
       this.#more = await this.#discovery.look()
-    } else this.#breaker.rest(probed.why)
+      return
+    }
+    this.#breaker.rest(probed.why)
+    const { call, why } = probed
+    this.#refused = sentenceOf('KVT_S3_REFUSED', { endpoint: locationText(this.#location), call, why })
   }
 
   #pollLater(): void {
@@ -247,7 +254,7 @@ class PackTier implements S3Tier {
   #state(): { readonly state: TierUsage['state']; readonly why: string } {
     if (this.#closing) return { state: 'off', why: 'the tier is closed' }
     if (this.#restMs() === 0) return { state: 'serving', why: '' }
-    return { state: 'resting', why: this.#breaker.why() || 'the store was not reached yet' }
+    return { state: 'resting', why: this.#capabilities === null ? this.#refused : this.#breaker.why() }
   }
 
   #stored(index: PackIndex): void {
