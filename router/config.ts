@@ -65,6 +65,12 @@ export const routerFields = {
     fallback: false,
     about: 'Let clients name the worker with the header x-terrace-worker: for tests.',
   },
+  anyModel: {
+    unit: 'switch',
+    fallback: false,
+    about:
+      'While there is one model, serve it whatever model a request names, as a lone llama-server does. Answers say which it was.',
+  },
   adminPort: {
     unit: 'count',
     fallback: 0,

@@ -11,7 +11,7 @@ import { defaultTenant } from './tenant.ts'
 export async function explain(parts: Parts, question: unknown): Promise<Readonly<Record<string, unknown>>> {
   const asked = questionIn(parts, question)
   if (typeof asked === 'string') return { error: asked }
-  const model = modelOf(asked, parts.workers)
+  const model = modelOf(asked, parts.workers, parts.anyModel)
   if ('done' in model) return { error: model.done.message }
   const candidates = candidatesFor(asked, model.pass, parts.workers)
   if ('done' in candidates) return { error: candidates.done.message }

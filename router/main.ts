@@ -106,6 +106,7 @@ function wire(
       decodeSecondsPerStream: config.decodeMsPerStream / 1_000,
     },
     workerChoice: config.allowWorkerChoice,
+    anyModel: config.anyModel,
     receiveMs: config.receiveMs,
     firstByteMs: config.firstByteMs,
     stallMs: config.stallMs,

@@ -23,6 +23,7 @@ export type Parts = {
   readonly held: HeldBytes
   readonly weights: Weights
   readonly workerChoice: boolean
+  readonly anyModel: boolean
   readonly receiveMs: number
   readonly firstByteMs: number
   readonly stallMs: number

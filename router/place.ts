@@ -29,22 +29,23 @@ export interface Overlaps {
   overlapOf(worker: Worker, names: PromptNames | null): Overlap
 }
 
-/** The model to serve: the one named, or the only one there is. */
+/** The model to serve: the one named, or the only one there is. With `anyModel` a name that nobody has means the only one too. */
 export function modelOf(
   request: Admitted,
   workers: Workers,
+  anyModel: boolean,
 ): { readonly pass: string } | { readonly done: Refusal } {
   const { model } = request
   if (model !== null && workers.knowsModel(model)) return { pass: model }
   const models = workers.models()
   if (models.length === 0) return { done: noWorker() }
-  if (model !== null) {
+  const [only] = models
+  if (model !== null && !(anyModel && models.length === 1)) {
     const list = models.slice(0, 8).join(', ')
     return {
       done: refuse('not_found', 'model_not_found', `no worker has that model; there are: ${list}`, 'model'),
     }
   }
-  const [only] = models
   if (models.length === 1 && only !== undefined) return { pass: only }
   return { done: refuse('invalid', 'model_missing', '"model" is missing: name one of /v1/models', 'model') }
 }

@@ -83,7 +83,7 @@ async function route(parts: Parts, arrived: Arrived): Promise<Forwarded> {
   const request = admitted.pass
   for (const field of request.droppedFields)
     parts.meter.add('terrace_router_steering_dropped_total', { field })
-  const model = modelOf(request, parts.workers)
+  const model = modelOf(request, parts.workers, parts.anyModel)
   if ('done' in model) return { as: 'refused', refusal: model.done }
   const candidates = candidatesFor(request, model.pass, parts.workers)
   if ('done' in candidates) return { as: 'refused', refusal: candidates.done }

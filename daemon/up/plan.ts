@@ -75,7 +75,7 @@ export function planParts(settled: UpSettled): UpPlan {
       String(routerAdminPort),
     ]
       .concat(workers.flatMap(({ name, url }) => ['--worker', `${name}=${url}`]))
-      .concat(['--daemon', adminUrl, '--ready-json', '--parent-pipe'])
+      .concat(['--daemon', adminUrl, '--any-model', '--ready-json', '--parent-pipe'])
       .concat(optional('--keys-file', options.keysFile))
       // Choosing a worker is for the one person at this machine, not for clients with keys.
       .concat(loopback && options.keysFile === null ? ['--allow-worker-choice'] : [])
