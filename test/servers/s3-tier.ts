@@ -43,13 +43,14 @@ let daemons = 0
 export async function tierOf(
   t: Test,
   endpoint: string,
-  options: Partial<Omit<S3Options, 'native' | 'meter'>> = {},
+  options: Partial<Omit<S3Options, 'native' | 'meter' | 'url'>> = {},
+  prefix = 'kv',
 ): Promise<TierRig> {
   const memory = hostMemory()
   const meter = new Meter(s3Metrics)
   daemons += 1
   const tier = await openS3Tier({
-    url: `s3://${testBucket}/kv?endpoint=${endpoint}`,
+    url: `s3://${testBucket}/${prefix}?endpoint=${endpoint}`,
     native: memory.native,
     world: realWorld,
     meter,
@@ -152,11 +153,11 @@ function randomChain(
 }
 
 /** The bucket as an operator's tool sees it. */
-export function bucketOf(t: Test, endpoint: string) {
+export function bucketOf(t: Test, endpoint: string, prefix = 'kv') {
   const client = new S3Client({ endpoint, region, forcePathStyle: true })
   t.teardown(async () => client.destroy())
   const names = async (): Promise<string[]> => {
-    const listed = await client.send(new ListObjectsV2Command({ Bucket: testBucket }))
+    const listed = await client.send(new ListObjectsV2Command({ Bucket: testBucket, Prefix: `${prefix}/` }))
     return (listed.Contents ?? []).map((object) => object.Key ?? '')
   }
   const bytes = async (name: string): Promise<Uint8Array> => {

@@ -215,7 +215,8 @@ class PackTier implements S3Tier {
     }
     this.#breaker.rest(probed.why)
     const { call, why } = probed
-    this.#refused = sentenceOf('KVT_S3_REFUSED', { endpoint: locationText(this.#location), call, why })
+    const endpoint = this.#location.endpoint ?? `of AWS ${this.#location.region}`
+    this.#refused = sentenceOf('KVT_S3_REFUSED', { endpoint, call, why })
   }
 
   #pollLater(): void {
