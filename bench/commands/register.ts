@@ -3,6 +3,7 @@ import { command as analyze } from './analyze.ts'
 import { command as anonymize } from './anonymize.ts'
 import { command as compare } from './compare.ts'
 import { command as convert } from './convert.ts'
+import { command as e2e } from './e2e.ts'
 import { command as plan } from './plan.ts'
 import { command as policies } from './policies.ts'
 import { command as record } from './record.ts'
@@ -18,6 +19,7 @@ export const commands: readonly BenchCommand[] = [
   policies,
   record,
   replay,
+  e2e,
   synthesize,
   convert,
   anonymize,

@@ -68,7 +68,8 @@ function addressOf(text: string): string {
 /** How long the endpoint may take to name its models. */
 const modelsMsMax = 10_000
 
-async function firstModel(url: string, key: string | null, stop: AbortSignal): Promise<string> {
+/** The id of the first model that the endpoint names. */
+export async function firstModel(url: string, key: string | null, stop: AbortSignal): Promise<string> {
   const headers: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` }
   try {
     const signal = AbortSignal.any([stop, AbortSignal.timeout(modelsMsMax)])

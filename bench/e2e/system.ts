@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { realWorld } from '../../tiers/block/clock.ts'
+import { InputError } from '../failure.ts'
+
+/** What a running `terrace up` says about itself in its data directory. */
+export type RunningSystem = {
+  readonly processId: number
+  readonly router: string
+  readonly workers: readonly string[]
+  readonly restartCount: number
+}
+
+export function findSystem(data: string): RunningSystem {
+  const path = join(data, 'up.json')
+  const none = `nothing runs on "${data}": start "terrace up" in another terminal, or give --data DIR`
+  let fields: { [name: string]: unknown }
+  try {
+    fields = JSON.parse(readFileSync(path, 'utf8'))
+    process.kill(Number(fields.processId), 0)
+  } catch {
+    throw new InputError(none)
+  }
+  const workers = Array.isArray(fields.workers)
+    ? fields.workers.map(({ name }: { name: unknown }) => String(name))
+    : []
+  if (typeof fields.router !== 'string' || workers.length === 0) throw new InputError(none)
+  return {
+    processId: Number(fields.processId),
+    router: fields.router,
+    workers,
+    restartCount: Number(fields.restartCount ?? 0),
+  }
+}
+
+/** Longest wait for a restart, and how often it is looked for, in milliseconds. */
+const restartMsMax = 180_000
+const lookMs = 250
+
+/** Restarts daemon and engines: their memory is gone, what lies on NVMe and in S3 stays. */
+export async function restartSystem(data: string, before: RunningSystem, stop: AbortSignal): Promise<void> {
+  process.kill(before.processId, 'SIGHUP')
+  const deadlineMs = realWorld.nowMs() + restartMsMax
+  while (realWorld.nowMs() < deadlineMs && !stop.aborted) {
+    await realWorld.sleep(lookMs)
+    if (findSystem(data).restartCount !== before.restartCount && (await allServe(before.router))) return
+  }
+  throw new InputError('the system did not come back after its restart: look at its terminal')
+}
+
+async function allServe(router: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${router}/health`, { signal: AbortSignal.timeout(2_000) })
+    const { workers } = (await response.json()) as { workers?: { serving: number; all: number } }
+    return response.ok && workers !== undefined && workers.serving === workers.all
+  } catch {
+    return false
+  }
+}
