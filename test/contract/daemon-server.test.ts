@@ -4,8 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { realWorld, type World } from '../../tiers/block/clock.ts'
 import { KvFailure } from '../../tiers/block/failures.ts'
-import { sessionAsksMax, sessionRegionsMax, sessionsMax } from '../../tiers/block/limits.ts'
+import {
+  heartbeatMs,
+  heartbeatsMissedMax,
+  sessionAsksMax,
+  sessionRegionsMax,
+  sessionsMax,
+} from '../../tiers/block/limits.ts'
 import { encodeAsk, wireVersion } from '../../tiers/block/wire.ts'
 import { startEngineServer } from '../servers/engine-server.ts'
 import { helloFrom, smallNamespace, smallPlace, tokensOf, WirePeer } from '../servers/wire-peer.ts'
@@ -179,6 +186,30 @@ void t.test('who says nothing is not waited for', async (t) => {
   const silent = await WirePeer.open(parts.socket)
   await silent.closed
   t.equal(parts.meter.valueOf('terrace_peers_refused_total', { why: 'silent' }), 1)
+})
+
+void t.test('an engine that falls silent loses its session; one that pings does not', async (t) => {
+  let lateMs = 0
+  const nowMs = () => realWorld.nowMs() + lateMs
+  // Looks come at once; how much time has passed is ours to say.
+  const after: World['after'] = (_ms, run) => realWorld.after(5, run)
+  const parts = await started(t, { world: { ...realWorld, nowMs, after } })
+  const silent = await WirePeer.attached(parts.socket, 'silent')
+  const alive = await WirePeer.attached(parts.socket, 'alive')
+  await silent.value('openNamespace', smallNamespace())
+  // In the middle of a frame is silence too.
+  silent.socket.write(Buffer.from([50, 0, 0, 0]))
+  for (let beat = 0; beat < heartbeatsMissedMax + 2; beat++) {
+    lateMs += heartbeatMs
+    await alive.value('ping', {})
+  }
+  await silent.closed
+  t.strictSame(
+    parts.server.sessions().map(({ worker }) => worker),
+    ['alive'],
+  )
+  t.equal(parts.meter.valueOf('terrace_sessions_ended_total', { why: 'silent' }), 1)
+  await alive.close()
 })
 
 void t.test('malformed and oversized frames end the connection with a code', async (t) => {

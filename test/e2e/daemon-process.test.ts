@@ -17,6 +17,9 @@ import {
 } from '../servers/daemon-process.ts'
 import { smallNamespace, smallPlace, tokensOf, WirePeer } from '../servers/wire-peer.ts'
 
+// Many processes are started; how long that takes is the machine's business.
+t.setTimeout(120_000)
+
 const blockBytes = 1_024
 const regionBlocks = 64
 
@@ -93,6 +96,28 @@ void t.test('blocks go down from one engine and up to another, through real memo
   t.equal(await daemon.stop(), 0)
 })
 
+void t.test('what was stored before a stop is ready after the next start, at the size it had', async (t) => {
+  const folder = shortFolder(t)
+  const [data = '', path = '', secret = '', file = ''] = smallDaemon(folder)
+  const common = [data, path, secret, file, '--host-bytes', '64MiB']
+  const first = await startDaemonProcess(t, [...common, '--nvme-bytes', '192MiB'])
+  const writer = await engineAt(first, folder, 'writer')
+  const tokens = tokensOf(40)
+  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none }
+  t.match(await writer.peer.value('store', store), { storedBlocks: 10 })
+  t.equal(await first.stop(), 0)
+  const size = statSync(join(path, 'nvme.slab')).size
+  const second = await startDaemonProcess(t, common)
+  t.equal(statSync(join(path, 'nvme.slab')).size, size, 'the slab stays as large as it was')
+  const reader = await engineAt(second, folder, 'reader')
+  const load = { ...reader.range, tokens, firstBlock: 0, blockCount: 10, targets: tokensOf(10, 20) }
+  const answer = await reader.peer.value('load', { ...load, deadlineMs: 10_000, prefillMsPerBlock: 0 })
+  t.match(answer, { readyBlocks: 10, byTier: { nvme: 10 }, stop: 'complete' })
+  for (let i = 0; i < 10; i++) t.equal(reader.block(20 + i), writer.block(i), `block ${i}`)
+  const snapshot = await (await fetch(`${second.adminUrl}/snapshot`)).text()
+  t.match(snapshot, /"tier":"nvme"/)
+})
+
 void t.test(
   'nothing of prompts, keys or secrets is in logs, metrics, status, events or errors',
   async (t) => {
@@ -155,14 +180,16 @@ void t.test('a start that cannot be is one sentence, a code, and nothing left be
     ['data', ['--data', '/proc/none'], 1, /data directory \/proc\/none cannot be written \(ENOENT\)/],
     ['s3', ['--s3', 's3://x'], 1, /config: /],
   ]
-  for (const [what, words, code, sentence] of cases) {
-    const ended = await endedDaemon([...smallDaemon(folder), ...words])
+  const checks = cases.map(async ([what, words, code, sentence]) => {
+    const own = join(folder, what)
+    const ended = await endedDaemon([...smallDaemon(own), ...words])
     t.equal(ended.code, code, what)
     t.match(ended.output, sentence, what)
     t.equal(ended.output.trim().split('\n').length, 1, `${what}: one line`)
-    t.notOk(existsSync(join(folder, 'data/daemon.lock')), `${what}: the lock is given back`)
-    t.notOk(existsSync(join(folder, 'data/daemon.sock')), `${what}: no socket`)
-  }
+    t.notOk(existsSync(join(own, 'data/daemon.lock')), `${what}: the lock is given back`)
+    t.notOk(existsSync(join(own, 'data/daemon.sock')), `${what}: no socket`)
+  })
+  await Promise.all(checks)
   taken.close()
 })
 
