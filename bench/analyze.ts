@@ -1,4 +1,5 @@
 import { GapHistogram, quantileOf } from './analyze-gaps.ts'
+import { IntColumn } from './trace/column.ts'
 import { blockCountOf, type TraceTree } from './trace/trace.ts'
 
 /** Points of the hit-rate-over-time line. */
@@ -14,8 +15,8 @@ export type Analysis = {
   readonly blocksMax: number
   readonly gaps: GapHistogram
   readonly sessionGaps: GapHistogram
-  /** References per node. */
-  readonly uses: Int32Array
+  /** Blocks by how often they are referenced: `usedTimes[n]` blocks n times. */
+  readonly usedTimes: Int32Array
   readonly crossSessionHits: number
   readonly crossTenantHits: number
   readonly sharedBySessions: number
@@ -45,9 +46,8 @@ export function analyzeTrace(tree: TraceTree): Analysis {
 class Pass {
   readonly #tree: TraceTree
   readonly #uses: Int32Array
-  readonly #lastMs: Float64Array
-  readonly #lastSession: Int32Array
-  readonly #lastTenant: Int32Array
+  /** Per node the request that used it last: its time, session and tenant are the block's latest. */
+  readonly #lastRequest: Int32Array
   readonly #gaps = new GapHistogram()
   readonly #sessionGaps = new GapHistogram()
   readonly #sessionLastMs = new Map<number, number>()
@@ -67,9 +67,7 @@ class Pass {
   constructor(tree: TraceTree) {
     this.#tree = tree
     this.#uses = new Int32Array(tree.nodeCount)
-    this.#lastMs = new Float64Array(tree.nodeCount)
-    this.#lastSession = new Int32Array(tree.session === null ? 0 : tree.nodeCount)
-    this.#lastTenant = new Int32Array(tree.tenant === null ? 0 : tree.nodeCount)
+    this.#lastRequest = new Int32Array(tree.nodeCount)
     this.#tenants = tree.tenantNames.map(() => ({ requests: 0, references: 0, distinctBlocks: 0, hits: 0 }))
     let startMs = Number.POSITIVE_INFINITY
     for (const ms of tree.arrivalMs) {
@@ -88,7 +86,7 @@ class Pass {
     const blockCount = blockCountOf(tree, request)
     let hits = 0
     for (let node = tree.last[request] ?? -1; node >= 0; node = tree.parents[node] ?? -1) {
-      if (this.#touch(node, nowMs, session, tenant)) hits += 1
+      if (this.#touch(node, request, nowMs, session, tenant)) hits += 1
     }
     this.#count(request, blockCount, hits, nowMs, tenant)
     if (session >= 0) {
@@ -99,19 +97,25 @@ class Pass {
   }
 
   /** True when the block was there. Without eviction a path's known blocks are always its leading ones. */
-  #touch(node: number, nowMs: number, session: number, tenant: number): boolean {
-    const known = (this.#uses[node] ?? 0) > 0
-    if (known) {
-      this.#gaps.add(nowMs - (this.#lastMs[node] ?? 0))
-      this.#crossSession += noteUser(this.#lastSession, node, session)
-      this.#crossTenant += noteUser(this.#lastTenant, node, tenant)
-    } else {
-      if (this.#lastSession.length > 0) this.#lastSession[node] = session
-      if (this.#lastTenant.length > 0) this.#lastTenant[node] = tenant
+  #touch(node: number, request: number, nowMs: number, session: number, tenant: number): boolean {
+    const tree = this.#tree
+    const before = this.#uses[node] ?? 0
+    let marks = before & (sessionBit | tenantBit)
+    if (before !== 0) {
+      const last = this.#lastRequest[node] ?? 0
+      this.#gaps.add(nowMs - (tree.arrivalMs[last] ?? 0))
+      if (session >= 0 && tree.session?.[last] !== session) {
+        this.#crossSession += 1
+        marks |= sessionBit
+      }
+      if (tenant >= 0 && tree.tenant?.[last] !== tenant) {
+        this.#crossTenant += 1
+        marks |= tenantBit
+      }
     }
-    this.#uses[node] = (this.#uses[node] ?? 0) + 1
-    this.#lastMs[node] = nowMs
-    return known
+    this.#uses[node] = ((before & countBits) + 1) | marks
+    this.#lastRequest[node] = request
+    return before !== 0
   }
 
   #count(request: number, blockCount: number, hits: number, nowMs: number, tenant: number): void {
@@ -144,11 +148,11 @@ class Pass {
       blocksMax: this.#blocksMax,
       gaps: this.#gaps,
       sessionGaps: this.#sessionGaps,
-      uses: this.#uses,
+      usedTimes: usedTimesOf(this.#uses),
       crossSessionHits: this.#crossSession,
       crossTenantHits: this.#crossTenant,
-      sharedBySessions: sharedCount(this.#lastSession),
-      sharedByTenants: sharedCount(this.#lastTenant),
+      sharedBySessions: markedCount(this.#uses, sessionBit),
+      sharedByTenants: markedCount(this.#uses, tenantBit),
       sessionCount: this.#sessionLastMs.size,
       tenants: this.#tenants.map((shape, index) => ({ name: tenantNames[index] ?? '', ...shape })),
       referencesOverTime: this.#referencesOverTime,
@@ -157,33 +161,42 @@ class Pass {
   }
 }
 
-/** The high bit says that a block has had two different users; the rest is the latest one. */
-const sharedBit = 2 ** 30
+/** The two high bits of a use count say that the block has had users of two sessions, of two tenants. */
+const sessionBit = 2 ** 30
+const tenantBit = 2 ** 29
+const countBits = tenantBit - 1
 
-/** Notes a user of a known block; 1 when the one before was another. */
-function noteUser(users: Int32Array, node: number, user: number): 0 | 1 {
-  if (users.length === 0 || user < 0) return 0
-  const before = users[node] ?? 0
-  const other = (before & ~sharedBit) !== user
-  users[node] = user | (other || (before & sharedBit) !== 0 ? sharedBit : 0)
-  return other ? 1 : 0
-}
-
-function sharedCount(users: Int32Array): number {
+function markedCount(uses: Int32Array, bit: number): number {
   let count = 0
-  for (const user of users) if (user >= 0 && (user & sharedBit) !== 0) count += 1
+  for (const use of uses) if ((use & bit) !== 0) count += 1
   return count
 }
 
+function usedTimesOf(uses: Int32Array): Int32Array {
+  const times = new IntColumn()
+  for (const use of uses) {
+    const count = use & countBits
+    times.reserve(count + 1)
+    times.length = Math.max(times.length, count + 1)
+    times.items[count] = (times.items[count] ?? 0) + 1
+  }
+  return times.items.subarray(0, times.length)
+}
+
 /** Share of all re-references that the most-used tenth of the blocks carries. */
-export function topTenthShare(uses: Int32Array): number {
-  const sorted = Int32Array.from(uses).sort()
-  let top = 0
+export function topTenthShare(usedTimes: Int32Array): number {
+  let blocks = 0
   let all = 0
-  const from = sorted.length - Math.floor(sorted.length / 10)
-  for (const [index, count] of sorted.entries()) {
-    all += count - 1
-    if (index >= from) top += count - 1
+  for (const [times, count] of usedTimes.entries()) {
+    blocks += count
+    all += count * Math.max(0, times - 1)
+  }
+  let left = Math.floor(blocks / 10)
+  let top = 0
+  for (let times = usedTimes.length - 1; times > 0 && left > 0; times -= 1) {
+    const taken = Math.min(left, usedTimes[times] ?? 0)
+    top += taken * (times - 1)
+    left -= taken
   }
   return all === 0 ? 0 : top / all
 }

@@ -64,8 +64,8 @@ export function analysisReport(loaded: Loaded): Report {
 type Figures = ReturnType<typeof figuresOf>
 
 function figuresOf(tree: TraceTree, analysis: Analysis) {
-  const once = analysis.uses.reduce((sum, uses) => sum + (uses === 1 ? 1 : 0), 0)
-  const often = analysis.uses.reduce((sum, uses) => sum + (uses >= 10 ? 1 : 0), 0)
+  const once = analysis.usedTimes[1] ?? 0
+  const often = analysis.usedTimes.reduce((sum, count, times) => sum + (times >= 10 ? count : 0), 0)
   const hashed = tree.referenceCount > 0
   const hits = analysis.unlimitedHitCount
   const quantile = (share: number): number | null => seconds(analysis.gaps.quantileMs(share))
@@ -80,7 +80,7 @@ function figuresOf(tree: TraceTree, analysis: Analysis) {
     requestsWithHitShare: hashed ? analysis.requestsWithHit / tree.requestCount : null,
     usedOnceShare: hashed ? once / tree.nodeCount : null,
     usedTenTimesShare: hashed ? often / tree.nodeCount : null,
-    topTenthReuseShare: hashed ? topTenthShare(analysis.uses) : null,
+    topTenthReuseShare: hashed ? topTenthShare(analysis.usedTimes) : null,
     partialTailShare: hashed ? analysis.partialTailCount / tree.referenceCount : null,
     partialTails: analysis.partialTailCount,
     reuseGapSeconds: {

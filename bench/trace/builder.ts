@@ -1,5 +1,5 @@
 import { FloatColumn, IntColumn } from './column.ts'
-import type { TraceTree } from './trace.ts'
+import { sharedInts, type TraceTree } from './trace.ts'
 import { mix, Trie } from './trie.ts'
 
 /** One request while it is read; readers reuse one object, so that no line costs an allocation. Block ids
@@ -79,8 +79,11 @@ class NameTable {
 
 /** Collects requests into columns. */
 export class TraceBuilder {
-  readonly trie = new Trie()
+  readonly trie: Trie
   referenceCount = 0
+  /** Requests left out by sampling. */
+  leftOutCount = 0
+  readonly #sampleBelow: number
   readonly #last = new IntColumn()
   readonly #arrivalMs = new FloatColumn()
   readonly #inputTokens = new IntColumn()
@@ -94,11 +97,21 @@ export class TraceBuilder {
   #hasTenant = false
   #hasDelay = false
 
+  /** `sample` is the share of the conversations that is kept. */
+  constructor(keepIds = false, sample = 1) {
+    this.trie = new Trie(keepIds)
+    this.#sampleBelow = sample * 2 ** 32
+  }
+
   get requestCount(): number {
     return this.#last.length
   }
 
   add(draft: RequestDraft): void {
+    if (this.#sampleBelow < 2 ** 32 && conversationHash(draft) >= this.#sampleBelow) {
+      this.leftOutCount += 1
+      return
+    }
     let node = -1
     const { low, high, blockCount } = draft
     for (let at = 0; at < blockCount; at += 1) node = this.trie.child(node, low[at] ?? 0, high[at] ?? 0)
@@ -124,7 +137,7 @@ export class TraceBuilder {
       nodeCount: this.trie.nodeCount,
       referenceCount: this.referenceCount,
       last: this.#last.shared(),
-      depth: this.trie.depths.shared(),
+      depth: depthsOf(this.trie.parents.items, this.trie.nodeCount),
       parents: this.trie.parents.shared(),
       arrivalMs: this.#arrivalMs.shared(),
       inputTokens: this.#inputTokens.shared(),
@@ -135,6 +148,36 @@ export class TraceBuilder {
       delayMs: this.#hasDelay ? this.#delayMs.shared() : null,
     }
   }
+}
+
+/** A number below 2^32 that is the same for all requests of one conversation: of its session, or without one of its
+ *  first blocks, because the very first is often common to all. Whole conversations are kept or left out, so
+ *  that reuse within them stays as it is. */
+function conversationHash(draft: RequestDraft): number {
+  const { session, blockCount, low, high } = draft
+  if (session !== null) {
+    const text = String(session)
+    let hash = text.length
+    for (let at = 0; at < text.length; at += 1) hash = mix(hash, text.charCodeAt(at))
+    return hash >>> 0
+  }
+  const at = Math.min(conversationDepth, blockCount - 1)
+  return blockCount === 0
+    ? mix(draft.inputTokens, draft.arrivalMs) >>> 0
+    : mix(low[at] ?? 0, high[at] ?? 0) >>> 0
+}
+
+/** Position of the block that tells conversations apart when there are no sessions. */
+const conversationDepth = 1
+
+/** A child has a larger number than its parent, so one pass is enough. */
+function depthsOf(parents: Int32Array, nodeCount: number): Int32Array {
+  const depths = sharedInts(nodeCount)
+  for (let node = 0; node < nodeCount; node += 1) {
+    const parent = parents[node] ?? -1
+    depths[node] = parent < 0 ? 0 : (depths[parent] ?? 0) + 1
+  }
+  return depths
 }
 
 /** A trace from lists of block ids, one per request, one second apart: for examples and tests. */

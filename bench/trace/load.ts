@@ -38,6 +38,16 @@ export const inputFields = {
     whole: true,
     about: 'Join N blocks of the trace to one coarser block.',
   },
+  sample: {
+    kind: 'number',
+    placeholder: 'SHARE',
+    unit: '',
+    fallback: 1,
+    min: 1e-6,
+    max: 1,
+    about:
+      'Keep this share of the conversations, whole: for traces too large for memory. Capacities in percent stay comparable.',
+  },
   skipBad: {
     kind: 'flag',
     about: 'Skip lines that cannot be read and count them, instead of stopping at the first.',
@@ -73,6 +83,7 @@ const inputDefaults: AllInputOptions = {
   format: inputFields.format.fallback,
   blockTokens: inputFields.blockTokens.fallback,
   reblock: inputFields.reblock.fallback,
+  sample: inputFields.sample.fallback,
   skipBad: false,
   sessionSpread: inputFields.sessionSpread.fallback,
   idleCut: inputFields.idleCut.fallback,
@@ -141,7 +152,7 @@ async function readInput(
   const head = await headOf(input.label, pieces)
   const format = formatOf(options.format, head)
   const assumed: string[] = [`read as ${format.name}${options.format === null ? ' (by its first line)' : ''}`]
-  const builder = new TraceBuilder()
+  const builder = new TraceBuilder(keepIds, options.sample)
   const context: ReaderContext = {
     builder,
     blockTokens: options.blockTokens,
@@ -162,6 +173,11 @@ async function readInput(
   const { blockTokens, skippedCount } = await run(format as never, context, input.label, all, options.skipBad)
   progress.end()
   if (skippedCount > 0) assumed.push(`${skippedCount} lines skipped as unreadable`)
+  if (builder.leftOutCount > 0) {
+    assumed.push(
+      `sampled: ${options.sample} of the conversations kept, ${builder.leftOutCount} requests left out`,
+    )
+  }
   if (builder.requestCount === 0) throw new InputError(`${input.label} holds no request; ${format.about}`)
   const tree = reblocked(builder.build(traceName(input.label), blockTokens), options.reblock)
   if (options.reblock > 1)

@@ -1,24 +1,28 @@
 import { IntColumn } from './column.ts'
 
-/** Ids below this are looked up by index, the others through a hash table. Why 2^24: the index then costs
- *  at most 64 MiB, and traces in the wild number their blocks from 0. */
-const directIdMax = 2 ** 24
+/** Ids below the first bound are always found by index; those below the second only while they are not much larger
+ *  than the number of nodes. Why: an index entry costs 4 bytes, so traces that number their blocks from 0 take
+ *  least memory, and a few large ids do not spread it. */
+const directIdAlways = 2 ** 22
+const directIdMax = 2 ** 30
 
 /** The prefix tree of a trace: a node per (parent node, block id), numbered in order of first appearance.
  *  Ids are 64-bit, given as two 32-bit halves.
- *  Most ids occur after one parent only: the first node of an id is found without hashing, further ones
- *  through an open-addressed table. */
+ *  Most ids occur after one parent only: the first node of an id is found without comparing ids, further
+ *  ones through an open-addressed table. So a node takes 8 bytes as long as ids are dense. */
 export class Trie {
   readonly parents = new IntColumn()
-  readonly depths = new IntColumn()
-  readonly #ids = new IntColumn()
-  /** First node of an id, plus 1; 0 is none. */
-  #first = new Int32Array(1_024)
-  #wideFirst = new Int32Array(1_024)
+  /** Code of each node's id, kept only on request. */
+  readonly #codes: IntColumn | null
+  /** Per small id its first node, plus 1; 0 is none. Per wide id (numbered by `#wide`) the same. */
+  readonly #first = new IntColumn()
+  readonly #wideFirst = new IntColumn()
   readonly #wide = new PairTable()
-  /** Open-addressed: nodes (plus 1) whose id had another node before. */
-  #more = new Int32Array(1_024)
-  #moreCount = 0
+  readonly #later = new LaterNodes()
+
+  constructor(keepIds: boolean) {
+    this.#codes = keepIds ? new IntColumn() : null
+  }
 
   get nodeCount(): number {
     return this.parents.length
@@ -26,78 +30,96 @@ export class Trie {
 
   /** The child of `parent` (-1 for a root) with the id, made when it is new. */
   child(parent: number, low: number, high: number): number {
-    const direct = high === 0 && low >= 0 && low < directIdMax
-    const id = direct ? low : directIdMax + this.#wide.intern(low, high)
-    const slot = direct ? id : id - directIdMax
-    const first = direct ? this.#first : this.#wideFirst
-    const known = slot < first.length ? (first[slot] ?? 0) : 0
-    if (known === 0) {
-      const node = this.#add(parent, id)
-      this.#setFirst(direct, slot, node + 1)
-      return node
+    if (high === 0 && low >= 0 && low < directIdMax) {
+      const known = low < this.#first.items.length ? (this.#first.items[low] ?? 0) : 0
+      if (known !== 0) {
+        if (this.parents.items[known - 1] === parent) return known - 1
+        return this.#further(parent, low)
+      }
+      const isWide = this.#wide.count > 0 && this.#wide.find(low, 0) >= 0
+      if (!isWide && low < directIdAlways + 4 * this.parents.length) {
+        this.#first.reserve(low + 1)
+        return this.#add(parent, low, this.#first, low)
+      }
     }
+    const index = this.#wide.intern(low, high)
+    const code = -1 - index
+    this.#wideFirst.reserve(index + 1)
+    const known = this.#wideFirst.items[index] ?? 0
+    if (known === 0) return this.#add(parent, code, this.#wideFirst, index)
     if (this.parents.items[known - 1] === parent) return known - 1
-    return this.#later(parent, id)
+    return this.#further(parent, code)
   }
 
-  /** The 64-bit id that a node was made with. */
+  /** The 64-bit id that a node was made with; only when ids are kept. */
   idOf(node: number): bigint {
-    const id = this.#ids.items[node] ?? 0
-    return id < directIdMax ? BigInt(id) : this.#wide.valueOf(id - directIdMax)
+    const code = this.#codes?.items[node] ?? 0
+    return code >= 0 ? BigInt(code) : this.#wide.valueOf(-1 - code)
   }
 
-  #add(parent: number, id: number): number {
+  #add(parent: number, code: number, first: IntColumn, slot: number): number {
+    const node = this.parents.length
+    first.items[slot] = node + 1
+    this.parents.push(parent)
+    this.#codes?.push(code)
+    return node
+  }
+
+  #further(parent: number, code: number): number {
+    const known = this.#later.find(parent, code)
+    if (known >= 0) return known
     const node = this.parents.length
     this.parents.push(parent)
-    this.#ids.push(id)
-    this.depths.push(parent < 0 ? 0 : (this.depths.items[parent] ?? 0) + 1)
+    this.#codes?.push(code)
+    this.#later.add(parent, code, node)
     return node
   }
+}
 
-  #setFirst(direct: boolean, slot: number, value: number): void {
-    const first = direct ? this.#first : this.#wideFirst
-    if (slot < first.length) {
-      first[slot] = value
-      return
+/** Nodes whose id had another node before, by parent and id: an open-addressed table. */
+class LaterNodes {
+  #parents = new Int32Array(1_024)
+  #codes = new Int32Array(1_024)
+  /** Node plus 1; 0 is a free place. */
+  #nodes = new Int32Array(1_024)
+  #count = 0
+
+  find(parent: number, code: number): number {
+    const mask = this.#nodes.length - 1
+    for (let at = mix(parent, code) & mask; ; at = (at + 1) & mask) {
+      const node = (this.#nodes[at] ?? 0) - 1
+      if (node < 0 || (this.#parents[at] === parent && this.#codes[at] === code)) return node
     }
-    const wider = new Int32Array(Math.max(slot + 1, first.length * 2))
-    wider.set(first)
-    wider[slot] = value
-    if (direct) this.#first = wider
-    else this.#wideFirst = wider
   }
 
-  #later(parent: number, id: number): number {
-    if (this.#moreCount * 2 >= this.#more.length) this.#growMore()
-    const mask = this.#more.length - 1
-    let at = mix(parent, id) & mask
-    for (;;) {
-      const node = (this.#more[at] ?? 0) - 1
-      if (node < 0) break
-      if (this.parents.items[node] === parent && this.#ids.items[node] === id) return node
-      at = (at + 1) & mask
-    }
-    const node = this.#add(parent, id)
-    this.#more[at] = node + 1
-    this.#moreCount += 1
-    return node
+  add(parent: number, code: number, node: number): void {
+    if (this.#count * 2 >= this.#nodes.length) this.#grow()
+    this.#put(parent, code, node + 1)
+    this.#count += 1
   }
 
-  #growMore(): void {
-    const wider = new Int32Array(this.#more.length * 2)
-    const mask = wider.length - 1
-    for (const entry of this.#more) {
-      if (entry === 0) continue
-      let at = mix(this.parents.items[entry - 1] ?? 0, this.#ids.items[entry - 1] ?? 0) & mask
-      while (wider[at] !== 0) at = (at + 1) & mask
-      wider[at] = entry
+  #put(parent: number, code: number, entry: number): void {
+    const mask = this.#nodes.length - 1
+    let at = mix(parent, code) & mask
+    while (this.#nodes[at] !== 0) at = (at + 1) & mask
+    this.#parents[at] = parent
+    this.#codes[at] = code
+    this.#nodes[at] = entry
+  }
+
+  #grow(): void {
+    const [parents, codes, nodes] = [this.#parents, this.#codes, this.#nodes]
+    this.#parents = new Int32Array(nodes.length * 2)
+    this.#codes = new Int32Array(nodes.length * 2)
+    this.#nodes = new Int32Array(nodes.length * 2)
+    for (const [at, entry] of nodes.entries()) {
+      if (entry !== 0) this.#put(parents[at] ?? 0, codes[at] ?? 0, entry)
     }
-    this.#more = wider
   }
 }
 
 /** Numbers 64-bit values (two 32-bit halves) in order of first appearance. */
-export class PairTable {
+class PairTable {
   readonly #low = new IntColumn()
   readonly #high = new IntColumn()
   #slots = new Int32Array(1_024)
@@ -106,20 +128,20 @@ export class PairTable {
     return this.#low.length
   }
 
+  /** The value's number, or -1 when it has none. */
+  find(low: number, high: number): number {
+    return (this.#slots[this.#placeOf(low, high)] ?? 0) - 1
+  }
+
   intern(low: number, high: number): number {
     if (this.#low.length * 2 >= this.#slots.length) this.#grow()
-    const mask = this.#slots.length - 1
-    let at = mix(low, high) & mask
-    for (;;) {
-      const index = (this.#slots[at] ?? 0) - 1
-      if (index < 0) break
-      if (this.#low.items[index] === low && this.#high.items[index] === high) return index
-      at = (at + 1) & mask
-    }
+    const place = this.#placeOf(low, high)
+    const known = (this.#slots[place] ?? 0) - 1
+    if (known >= 0) return known
     const index = this.#low.length
     this.#low.push(low)
     this.#high.push(high)
-    this.#slots[at] = index + 1
+    this.#slots[place] = index + 1
     return index
   }
 
@@ -128,15 +150,20 @@ export class PairTable {
     return (high << 32n) | BigInt.asUintN(32, BigInt(this.#low.items[index] ?? 0))
   }
 
-  #grow(): void {
-    const wider = new Int32Array(this.#slots.length * 2)
-    const mask = wider.length - 1
-    for (let index = 0; index < this.#low.length; index += 1) {
-      let at = mix(this.#low.items[index] ?? 0, this.#high.items[index] ?? 0) & mask
-      while (wider[at] !== 0) at = (at + 1) & mask
-      wider[at] = index + 1
+  /** Where the value is, or the free place where it would be. */
+  #placeOf(low: number, high: number): number {
+    const mask = this.#slots.length - 1
+    for (let at = mix(low, high) & mask; ; at = (at + 1) & mask) {
+      const index = (this.#slots[at] ?? 0) - 1
+      if (index < 0 || (this.#low.items[index] === low && this.#high.items[index] === high)) return at
     }
-    this.#slots = wider
+  }
+
+  #grow(): void {
+    this.#slots = new Int32Array(this.#slots.length * 2)
+    for (let index = 0; index < this.#low.length; index += 1) {
+      this.#slots[this.#placeOf(this.#low.items[index] ?? 0, this.#high.items[index] ?? 0)] = index + 1
+    }
   }
 }
 
