@@ -1,20 +1,5 @@
-/** What a policy knows of a block when it sorts it into a class. */
-export type BlockTraits = {
-  /** Uses so far, this one included. */
-  readonly uses: number
-  /** Milliseconds between the last two uses; meaningless for the first. */
-  readonly gapMs: number
-  /** Blocks that were new together with this one. Why: a short addition mostly comes from a conversation that goes
-   *  on, a long one from a document that is asked about once. */
-  readonly newWith: number
-  /** How often the session had been continued when this visit came. */
-  readonly turn: number
-  /** Last block of the request: mostly a partial one, which never comes back. */
-  readonly isTail: boolean
-}
-
 const firstUseClasses = 8 * 3 * 2
-const laterUseClasses = 4 * 6 * 4 * 2
+const laterUseClasses = 6 * 6 * 4 * 2
 
 /** Number of block classes. */
 export const blockClassCount = firstUseClasses + laterUseClasses
@@ -31,7 +16,11 @@ function gapClass(gapMs: number): number {
 /** 0 for 1, 1 for 2..3, 2 for 4..7, at most 7. */
 const doublings = (count: number): number => Math.min(7, 31 - Math.clz32(Math.max(1, count)))
 
-/** The class of a block, 0 .. blockClassCount - 1. */
+/** The class of a block, 0 .. blockClassCount - 1, from what tells most about its next use:
+ *  `uses` so far, this one included; `gapMs`, the smoothed time between its uses (unused for the first);
+ *  `newWith`, how many blocks were new together with it (a short addition mostly comes from a conversation that goes on, a
+ *  long one from a document that is asked about once); `turn`, how often the session had been continued;
+ *  `isTail`, the last block of the request, mostly a partial one that never comes back. */
 export function blockClassOf(
   uses: number,
   gapMs: number,
@@ -44,6 +33,6 @@ export function blockClassOf(
     const turns = turn >= 3 ? 2 : turn >= 1 ? 1 : 0
     return (doublings(newWith) * 3 + turns) * 2 + tail
   }
-  const used = uses >= 9 ? 3 : uses >= 5 ? 2 : uses >= 3 ? 1 : 0
+  const used = uses >= 33 ? 5 : uses >= 17 ? 4 : uses >= 9 ? 3 : uses >= 5 ? 2 : uses >= 3 ? 1 : 0
   return firstUseClasses + ((used * 6 + gapClass(gapMs)) * 4 + (doublings(newWith) >> 1)) * 2 + tail
 }

@@ -22,6 +22,10 @@ const rememberedMin = 65_536
 
 const remembered = 1
 
+/** Weight of the newest gap between uses. Why: the last gap alone says more of a conversation, the mean more of a
+ *  document that many ask about. */
+const newestGapWeight = 0.6
+
 /** Branches from which on a block is a place where sessions begin. Why 3: a conversation that goes on branches once,
  *  where its partial last block was. */
 const hubBranches = 3
@@ -138,7 +142,8 @@ export class BlockMemory {
     } else {
       const gapMs = nowMs - (this.#lastUseMs[number] as number)
       this.curves.reused(this.#class[number] as number, gapMs)
-      this.#gapMs[number] = gapMs
+      const smoothed = this.#gapMs[number] as number
+      this.#gapMs[number] = before === 1 ? gapMs : smoothed + newestGapWeight * (gapMs - smoothed)
       this.#order.refresh(remembered, number)
     }
     this.#uses[number] = before + 1

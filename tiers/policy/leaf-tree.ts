@@ -6,6 +6,10 @@ import { noRow, type Row } from './eviction.ts'
 export class LeafTree {
   readonly #parent: Int32Array
   readonly #children: Int32Array
+  /** Counts residences, so that a child of an earlier block in the same row is not taken for one of this. */
+  readonly #birth: Int32Array
+  readonly #parentBirth: Int32Array
+  #births = 0
   /** 0 absent, 1 resident, 2 resident and on the path. */
   readonly #state: Uint8Array
   #path = new Int32Array(64)
@@ -14,6 +18,8 @@ export class LeafTree {
   constructor(rowMax: number) {
     this.#parent = new Int32Array(rowMax).fill(noRow)
     this.#children = new Int32Array(rowMax)
+    this.#birth = new Int32Array(rowMax)
+    this.#parentBirth = new Int32Array(rowMax)
     this.#state = new Uint8Array(rowMax)
   }
 
@@ -65,9 +71,14 @@ export class LeafTree {
   add(row: Row, parent: Row): void {
     this.#state[row] = 1
     this.#children[row] = 0
+    this.#births += 1
+    this.#birth[row] = this.#births
     const under = this.isResident(parent) ? parent : noRow
     this.#parent[row] = under
-    if (under !== noRow) this.#children[under] = (this.#children[under] as number) + 1
+    if (under !== noRow) {
+      this.#children[under] = (this.#children[under] as number) + 1
+      this.#parentBirth[row] = this.#birth[under] as number
+    }
     this.mark(row)
   }
 
@@ -77,6 +88,7 @@ export class LeafTree {
     const parent = this.#parent[row] as number
     this.#parent[row] = noRow
     if (parent === noRow || !this.isResident(parent)) return noRow
+    if (this.#parentBirth[row] !== this.#birth[parent]) return noRow
     const left = (this.#children[parent] as number) - 1
     this.#children[parent] = left
     return left === 0 ? parent : noRow
