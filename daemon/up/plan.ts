@@ -44,6 +44,8 @@ export function planParts(settled: UpSettled): UpPlan {
       .concat(optional('--host-bytes', options.hostBytes))
       .concat(optional('--nvme-bytes', options.nvmeBytes))
       .concat(optional('--s3', options.s3))
+      // A server of one's own has no buckets at first; on AWS a mistyped name must not make one.
+      .concat(options.s3?.includes('endpoint=') === true ? ['--s3-create-bucket'] : [])
       .concat(optional('--secret-file', options.secretFile))
       .concat(common),
   }

@@ -15,11 +15,13 @@ import {
   type UpOptions,
   upFields,
 } from './fields.ts'
+import { getJson } from './http.ts'
 import { planParts, portsWanted, type UpPlan } from './plan.ts'
 import { freePorts, requirePort } from './ports.ts'
 import { ProgressLine } from './progress.ts'
 import { dropUpState, readUpState, writeUpState } from './state.ts'
 import { Supervisor } from './supervise.ts'
+import { tiersLine } from './view.ts'
 
 const page = {
   usage: 'terrace up [options]',
@@ -73,7 +75,10 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   })
   const order = [['router'], plan.workers.map(({ name }) => name), ['daemon']]
   const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax / order.length)
-  const started = await Promise.race([startAll(supervisor, plan), stop.asked.then(() => 'stopped' as const)])
+  const started = await Promise.race([
+    startAll(supervisor, plan, world),
+    stop.asked.then(() => 'stopped' as const),
+  ])
   if (started !== 'ready') {
     await stopAll()
     return started === 'stopped' ? 130 : 1
@@ -100,11 +105,12 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   return 0
 }
 
-async function startAll(supervisor: Supervisor, plan: UpPlan): Promise<'ready' | 'failed'> {
+async function startAll(supervisor: Supervisor, plan: UpPlan, world: World): Promise<'ready' | 'failed'> {
   const say = (name: string, text: string): boolean => process.stdout.write(`  ${name.padEnd(9)} ${text}\n`)
   const daemon = await supervisor.start(plan.daemon)
   if (daemon === null) return 'failed'
-  say('daemon', `keeps blocks, admin at ${plan.adminUrl}`)
+  const status = await getJson(`${plan.adminUrl}/status`, world)
+  say('daemon', `${tiersLine(status.as === 'json' ? status.json : null)}; admin at ${plan.adminUrl}`)
   const engines = plan.engines(String(daemon.socket))
   const started = await Promise.all(engines.map((engine) => supervisor.start(engine)))
   if (started.includes(null)) return 'failed'

@@ -46,11 +46,23 @@ function tiersTable(daemon: unknown): string {
         : `${text(at(usage, 'state'))}${why === '' || why === '-' ? '' : ` (${why})`}`,
       number(at(usage, 'blockCount')),
       bytes(at(usage, 'usedBytes')),
-      bytes(at(usage, 'capacityBytes')),
+      at(usage, 'capacityBytes') === 0 ? '-' : bytes(at(usage, 'capacityBytes')),
       number(at(hits, tier)),
     ]
   })
   return textTable(['tier', 'state', 'blocks', 'used', 'of', 'tokens hit'], rows)
+}
+
+/** `host 512 MiB, nvme 960 MiB, s3 off`: what the daemon keeps blocks in, and why a tier does not serve. */
+export function tiersLine(status: unknown): string {
+  const parts = ['host', 'nvme', 's3'].map((tier) => {
+    const usage = at(at(status, 'tiers'), tier)
+    const state = text(at(usage, 'state'))
+    if (state === 'off') return `${tier} off`
+    if (state !== 'serving') return `${tier} ${state} (${text(at(usage, 'why'))})`
+    return at(usage, 'capacityBytes') === 0 ? tier : `${tier} ${bytes(at(usage, 'capacityBytes'))}`
+  })
+  return `keeps blocks in ${parts.join(', ')}`
 }
 
 function requestsLines(daemon: unknown): string {
