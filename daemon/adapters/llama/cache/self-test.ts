@@ -3,7 +3,7 @@ import { readSync, writeSync } from 'node:fs'
 import type { Place } from '../../../../tiers/block/layout.ts'
 import type { Upstream } from '../engine/upstream.ts'
 import { field, numberAt } from '../json.ts'
-import { type CacheShape, placeOf } from '../slot-file.ts'
+import { type CacheShape, placeOf, type SlotFile } from '../slot-file.ts'
 import type { Exchange, OpenFile } from './exchange.ts'
 
 /** Whether this server's slots can be taken apart and put together without changing what it computes. Asked of the
@@ -21,10 +21,12 @@ export type SelfTest =
     }
   | { readonly as: 'failed'; readonly why: string }
 
+type SavedContent = Extract<SlotFile, { as: 'slot' }>
+
 const fail = (why: string): SelfTest => ({ as: 'failed', why })
 
-/** Prefills two blocks and a tail in the last slot, saves, cuts to one block, restores into the same slot, computes
- *  the rest, and compares KV bytes and the next token with the first run. Leaves the slots empty. */
+/** Prefills two blocks and a tail in the last slot, saves, cuts to one block, restores into the same slot, computes the
+ *  rest, and compares KV bytes and the next token with the first run. Leaves the slot empty. */
 export async function testSlots(
   upstream: Upstream,
   exchange: Exchange,
@@ -33,6 +35,7 @@ export async function testSlots(
 ): Promise<SelfTest> {
   const slot = slotCount - 1
   const prompt = Array.from({ length: 2 * blockTokens + 7 }, (_, index) => 100 + ((index * 37) % 251))
+  const run: Run = { upstream, exchange, slot, prompt, blockTokens }
   const blockPart = prompt.slice(0, 2 * blockTokens)
   const cleared = await erase(upstream, slot)
   if (cleared !== null) return fail(`slots cannot be erased: ${cleared}`)
@@ -48,54 +51,66 @@ export async function testSlots(
     if (tokens.length !== blockPart.length || tokens.some((token, index) => token !== blockPart[index])) {
       return fail('the saved slot holds other tokens than were sent')
     }
-    const place = placeOf(shape, baseOffset, tokens.length, blockTokens)
-    const first = await compute(upstream, slot, prompt, 1)
-    const hidden = await holdsElsewhere(upstream, slot, blockPart)
-    if (hidden !== null) return fail(hidden)
-    const cut = exchange.openFrame(shape, tokens.subarray(0, blockTokens), blockTokens)
-    try {
-      copyBlocks(fresh.file, place, cut.file, cut.frame.place, shape, blockTokens, 1)
-      const refusal = await cut.restore(upstream, null)
-      if (refusal !== null) return fail(`a cut slot file is not restored: ${refusal}`)
-    } finally {
-      cut.file.close()
-    }
-    const rest = await compute(upstream, slot, blockPart, 0)
-    if (rest?.reused !== blockTokens) return fail('a restored slot is not used')
-    const again = await exchange.save(upstream, slot)
-    if (again.as === 'failed') return fail(`slots cannot be saved: ${again.why}`)
-    try {
-      if (again.content.as !== 'slot') return fail('the slot file changed its form after a restore')
-      if (!equalBytes(fresh.file, again.file))
-        return fail('KV bytes after a restore differ from those computed at once')
-    } finally {
-      again.file.close()
-    }
-    const second = await compute(upstream, slot, prompt, 1)
-    if (first === null || second === null || first.token !== second.token) {
-      return fail('the next token after a restore differs')
-    }
     const { streamCount, stream, sequence, ...cache } = shape
     const ownStreams = streamCount > 1 || slotCount === 1
     if (sequence !== slot || stream !== (ownStreams ? slot : 0))
       return fail('slots are numbered in another way')
+    const problem = await compareRestored(run, fresh.file, fresh.content)
+    if (problem !== null) return fail(problem)
     const computation = hashFrom(
       fresh.file,
       baseOffset,
       fresh.file.byteCount - 4 * (streamCount - 1 - stream),
     )
-    return {
-      as: 'passed',
-      shape: cache,
-      streamCount,
-      ownStreams,
-      prefillMsPerToken: prefilled.msPerToken,
-      computation,
-    }
+    const prefillMsPerToken = prefilled.msPerToken
+    return { as: 'passed', shape: cache, streamCount, ownStreams, prefillMsPerToken, computation }
   } finally {
     fresh.file.close()
     await erase(upstream, slot)
   }
+}
+
+type Run = {
+  readonly upstream: Upstream
+  readonly exchange: Exchange
+  readonly slot: number
+  readonly prompt: readonly number[]
+  readonly blockTokens: number
+}
+
+/** Restores the first of the two blocks, computes the second, and compares with the file saved when both were computed
+ *  at once. Null when nothing differs. */
+async function compareRestored(run: Run, file: OpenFile, content: SavedContent): Promise<string | null> {
+  const { upstream, exchange, slot, prompt, blockTokens } = run
+  const { shape, tokens, baseOffset } = content
+  const blockPart = prompt.slice(0, 2 * blockTokens)
+  const first = await compute(upstream, slot, prompt, 1)
+  const hidden = await holdsElsewhere(upstream, slot, blockPart)
+  if (hidden !== null) return hidden
+  const place = placeOf(shape, baseOffset, tokens.length, blockTokens)
+  const cut = exchange.openFrame(shape, tokens.subarray(0, blockTokens), blockTokens)
+  try {
+    copyBlocks(file, place, cut.file, cut.frame.place, shape, blockTokens, 1)
+    const refusal = await cut.restore(upstream, null)
+    if (refusal !== null) return `a cut slot file is not restored: ${refusal}`
+  } finally {
+    cut.file.close()
+  }
+  const rest = await compute(upstream, slot, blockPart, 0)
+  if (rest?.reused !== blockTokens) return 'a restored slot is not used'
+  const again = await exchange.save(upstream, slot)
+  if (again.as === 'failed') return `slots cannot be saved: ${again.why}`
+  try {
+    if (again.content.as !== 'slot') return 'the slot file changed its form after a restore'
+    if (!equalBytes(file, again.file)) return 'KV bytes after a restore differ from those computed at once'
+  } finally {
+    again.file.close()
+  }
+  const second = await compute(upstream, slot, prompt, 1)
+  if (first === null || second === null || first.token !== second.token) {
+    return 'the next token after a restore differs'
+  }
+  return null
 }
 
 /** A server with a cache of its own in host memory would answer from it in place of ours, also across tenants. It
