@@ -5,6 +5,7 @@ import { FrameCutter } from '../../daemon/adapters/client/frames.ts'
 import { DaemonLink } from '../../daemon/adapters/client/link.ts'
 import { DaemonSession } from '../../daemon/adapters/client/session.ts'
 import { realWorld } from '../../tiers/block/clock.ts'
+import { sessionAsksMax } from '../../tiers/block/limits.ts'
 import type { Namespace } from '../../tiers/block/namespace.ts'
 import { type AnyAsk, decodeAsk, encodeAnswer, encodeError, wireVersion } from '../../tiers/block/wire.ts'
 import { socketFolder, until } from '../servers/llama.ts'
@@ -92,6 +93,19 @@ void t.test('an answer after the deadline is dropped; the next ask gets its own'
   t.ok(await ready(made))
   t.same(await made.ask('lookup', lookup, 50), { as: 'lost', why: 'deadline' })
   t.match(await made.ask('lookup', lookup, 5_000), { as: 'answer', answer: { readyBlocks: 7 } })
+})
+
+void t.test('asks that ran out of time do not count against the limit', async (t) => {
+  const { path } = await room(t, (heard) => {
+    if (!greet(heard) && heard.ask.message === 'ping')
+      heard.socket.write(encodeAnswer('ping', heard.number, {}))
+  })
+  const made = link(t, path)
+  t.ok(await ready(made))
+  const asks = Array.from({ length: sessionAsksMax }, () => made.ask('lookup', lookup, 200))
+  t.same(await made.ask('ping', {}, 1_000), { as: 'lost', why: 'too_many' })
+  await Promise.all(asks)
+  t.match(await made.ask('ping', {}, 5_000), { as: 'answer' })
 })
 
 void t.test('answers in single bytes, errors, and answers to another message', async (t) => {

@@ -42,8 +42,9 @@ void t.test('a daemon that stops, dies and comes back', async (t) => {
   t.ok(await until(async () => (await engine.status()).counters.blocksStored > 0), JSON.stringify(stored))
 
   const onDisk = async (): Promise<boolean> => {
-    const metrics = await (await fetch(`http://127.0.0.1:${daemon.ready.adminPort}/metrics`)).text()
-    return /terrace_tier_resident_blocks\{[^}]*tier="nvme"[^}]*\} [1-9]/.test(metrics)
+    const answer = await fetch(`http://127.0.0.1:${daemon.ready.adminPort}/status`)
+    const status = (await answer.json()) as { tiers: { nvme: { blockCount: number } } }
+    return status.tiers.nvme.blockCount >= 4
   }
   t.ok(await until(onDisk), 'and written to disk')
 
