@@ -11,6 +11,8 @@ export type Prepared =
   | {
       readonly as: 'ready'
       readonly sources: Sources
+      /** Leading tokens of the prompt that are in the slot as whole blocks now. */
+      readonly whole: number
       /** Why the rest was not cached. */
       readonly reason: string
       /** Prompt tokens computed so far, and the time it took. */
@@ -51,7 +53,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
     reason: reasonOf(loaded, blockPart.length),
     knownBlocks: loaded.knownBlocks,
   } as const
-  if (start >= blockPart.length) return { ...base, computedTokens: 0, computedMs: 0 }
+  if (start >= blockPart.length) return { ...base, whole: start, computedTokens: 0, computedMs: 0 }
   const before = slot.content
   slot.content = { as: 'known', tenant, tokens: blockPart, whole: start, grows: false }
   const reply = await attachment.upstream.post(
@@ -66,15 +68,16 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const computedTokens = numberAt(reply.json, 'timings', 'prompt_n')
   const computedMs = numberAt(reply.json, 'timings', 'prompt_ms')
   const asPlanned = numberAt(reply.json, 'timings', 'cache_n') === start
+  const whole = asPlanned ? blockPart.length : 0
   slot.content = {
     as: 'known',
     tenant,
     tokens: blockPart,
-    whole: asPlanned ? blockPart.length : 0,
+    whole,
     grows: false,
   }
   if (attachment.kv.as === 'on') attachment.kv.speed.saw(computedTokens, computedMs)
-  return { ...base, computedTokens, computedMs }
+  return { ...base, whole, computedTokens, computedMs }
 }
 
 function ended(signal: AbortSignal): Prepared {

@@ -1,5 +1,3 @@
-import { sessionRegionsMax } from '../../../../tiers/block/limits.ts'
-import { blockTokens } from '../cache/attach.ts'
 import type { Sources } from '../cache/plan.ts'
 import type { Serving } from './request.ts'
 
@@ -22,7 +20,7 @@ async function send(
   sources: Sources,
   firstTokenMs: number,
 ): Promise<void> {
-  const { attachment, session, tenant } = serving
+  const { attachment, session, tenant, news } = serving
   const { kv } = attachment
   if (kv.as === 'off' || session === null || session.link.state().as !== 'ready') return
   const namespace = await session.namespaceNumber(kv.namespaceFor(tenant))
@@ -32,10 +30,5 @@ async function send(
   const prefillMsPerBlock = kv.speed.msPerBlock()
   const fields = { namespace, promptTokens, computedTokens, tokensByTier, firstTokenMs, prefillMsPerBlock }
   await session.ask('report', fields, reportMsMax)
-  const prefixes: Uint32Array[] = []
-  for (const { content } of attachment.slots.slots) {
-    if (content.as !== 'known' || content.tenant !== tenant || content.whole < blockTokens) continue
-    if (prefixes.length < sessionRegionsMax) prefixes.push(content.tokens.subarray(0, content.whole))
-  }
-  await session.ask('held', { namespace, prefixes }, reportMsMax)
+  await news?.tell(attachment.slots.slots)
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { World } from '../../../../tiers/block/clock.ts'
 import type { DaemonSession } from '../../client/session.ts'
 import type { Attachment } from '../cache/attach.ts'
+import type { HeldNews } from '../cache/held.ts'
 import { keep } from '../cache/keep.ts'
 import type { Sources } from '../cache/plan.ts'
 import { type Prepared, prepare } from '../cache/prepare.ts'
@@ -18,6 +19,7 @@ import { reportRequest } from './report.ts'
 export type Serving = {
   readonly attachment: Attachment
   readonly session: DaemonSession | null
+  readonly news: HeldNews | null
   readonly counters: Counters
   readonly world: World
   readonly tenant: string
@@ -177,11 +179,11 @@ async function serveTokens(
     'x-terrace-cached-tokens': cachedHeader(prepared.sources),
     'x-terrace-reason': prepared.reason,
   }
-  const whole = slot.content.as === 'known' ? slot.content.whole : 0
+  const { whole } = prepared
   slot.content = { as: 'known', tenant, tokens: prompt, whole, grows: true }
   const prepareMs = world.nowMs() - startMs
   const result = await send(serving, exchange, body, added, prepared)
-  settle(serving, exchange, slot, prompt, whole, prepared, result)
+  settle(serving, exchange, slot, prompt, prepared, result)
   const firstTokenMs = result.as === 'ended' ? prepareMs + result.firstPieceMs : 0
   reportRequest(serving, prompt.length, prepared.sources, firstTokenMs)
   await keepNew(serving, slot, prepared.knownBlocks)
@@ -193,7 +195,6 @@ function settle(
   exchange: Exchange,
   slot: Slot,
   prompt: Uint32Array,
-  whole: number,
   prepared: Extract<Prepared, { as: 'ready' }>,
   result: Relayed,
 ): void {
@@ -202,7 +203,7 @@ function settle(
   if (result.as === 'engine_gone') slot.content = { as: 'unknown' }
   if (result.as === 'ended' && result.status !== 200) slot.content = { as: 'unknown' }
   const seen = result.as === 'ended' ? result.seen : null
-  if (seen !== null && (seen.promptTokens !== prompt.length || seen.cachedTokens !== whole)) {
+  if (seen !== null && (seen.promptTokens !== prompt.length || seen.cachedTokens !== prepared.whole)) {
     counters.wrongGuesses += 1
     slot.content = { as: 'unknown' }
   }

@@ -5,6 +5,7 @@ import { KvFailure } from '../../../../tiers/block/failures.ts'
 import { requestBodyBytesMax, stopMsMax } from '../../../../tiers/block/limits.ts'
 import type { DaemonSession } from '../../client/session.ts'
 import { type Attachment, type AttachOptions, attach } from '../cache/attach.ts'
+import { HeldNews } from '../cache/held.ts'
 import type { Engine, EngineState } from '../engine/supervise.ts'
 import { readBody, sendError, sendJson } from './answer.ts'
 import { bump, type Counters, newCounters } from './counters.ts'
@@ -46,13 +47,18 @@ const waitLookMs = 25
 export async function openFront(options: FrontOptions): Promise<Front> {
   const counters = newCounters()
   let attachment: Attachment | null = null
+  let news: HeldNews | null = null
   const follow = async (state: EngineState): Promise<void> => {
     attachment?.slots.close()
     attachment = null
+    void news?.tell([])
+    news = null
     if (state.as !== 'ready') return
     const found = await attach(state.upstream, state.generation, options.attaching).catch(() => null)
     const now = options.engine.state()
-    if (now.as === 'ready' && now.generation === state.generation) attachment = found
+    if (now.as !== 'ready' || now.generation !== state.generation) return
+    attachment = found
+    if (found?.kv.as === 'on' && options.session !== null) news = new HeldNews(found.kv, options.session)
   }
   options.engine.onChange((state) => void follow(state))
   void follow(options.engine.state())
@@ -70,6 +76,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
         status,
         waitForEngine,
         attached: () => attachment,
+        news: () => news,
       }).catch(() => {
         sendError(response, 500, 'server_error', 'the adapter failed on this request')
         if (response.headersSent) response.destroy()
@@ -113,6 +120,7 @@ type Room = {
   readonly status: () => unknown
   readonly waitForEngine: () => Promise<Attachment | null>
   readonly attached: () => Attachment | null
+  readonly news: () => HeldNews | null
 }
 
 async function handle(
@@ -144,7 +152,8 @@ async function handle(
     })
   }
   const { session, world } = options
-  const serving: Serving = { attachment, session, counters: room.counters, world, tenant: tenant.tenant }
+  const { counters } = room
+  const serving: Serving = { attachment, session, news: room.news(), counters, world, tenant: tenant.tenant }
   const exchange = { request, response, path }
   if (treatment.as === 'own') return namePrompt(serving, response, body.bytes)
   if (treatment.as !== 'through') room.counters.requests += 1

@@ -1,0 +1,82 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import t from 'tap'
+import { ensureLlamaServer } from '../../daemon/adapters/llama/build/ensure.ts'
+import { ensureModel } from '../../daemon/adapters/llama/model/ensure.ts'
+import { freePorts } from '../../daemon/up/ports.ts'
+import { realWorld } from '../../tiers/block/clock.ts'
+import { type Child, startChild } from '../servers/child.ts'
+import { logBook, startEngine, until } from '../servers/llama.ts'
+
+/** A llama-server that somebody else runs: it gets the same cache when its slots can be trusted, and is passed through with the
+ *  reason when not. */
+
+t.setTimeout(280_000)
+
+const tools = resolve(import.meta.dirname, '../../.terrace')
+const fetched = { sleep: (ms: number): Promise<void> => realWorld.sleep(ms), lookOnPath: false }
+
+void t.test('a server of one’s own', async (t) => {
+  const directory = t.testdir()
+  const server = await ensureLlamaServer({ ...fetched, cache: join(tools, 'engine') }, () => undefined)
+  const model = await ensureModel({ ...fetched, cache: join(tools, 'model') }, () => undefined)
+  const [port = 0] = await freePorts(1)
+  const slots = join(directory, 'slots')
+  mkdirSync(slots)
+  const log = join(directory, 'own.log')
+  const url = `http://127.0.0.1:${port}`
+  const run = async (words: readonly string[]): Promise<Child> => {
+    const common = [
+      '--model',
+      model,
+      '--host',
+      '127.0.0.1',
+      '--port',
+      String(port),
+      '--ctx-size',
+      '1024',
+      '--threads',
+      '1',
+    ]
+    const child = startChild({
+      program: server.binary,
+      words: [...common, '--parallel', '2', '--no-webui', ...words],
+      directory: dirname(server.binary),
+      environment: {},
+      log,
+    })
+    const ready = async (): Promise<boolean> =>
+      fetch(`${url}/health`).then(
+        ({ status }) => status === 200,
+        () => false,
+      )
+    t.ok(await until(ready, 60_000), readFileSync(log, 'utf8').slice(-500))
+    return child
+  }
+
+  const plain = await run([])
+  const engine = await startEngine(directory, 'own', ['--url', url, '--slots', slots])
+  t.teardown(() => engine.child.stop(3_000))
+  t.match((await engine.status()).kv, { state: 'off', why: /--slot-save-path/ })
+  const body = { prompt: logBook(8), max_tokens: 4, temperature: 0 }
+  const passed = await engine.post('/v1/completions', body)
+  t.equal(passed.status, 200, 'it serves all the same')
+  t.equal(passed.headers.get('x-terrace-reason'), 'kv_off')
+  await plain.kill()
+  t.ok(await until(async () => (await engine.status()).engine.state === 'down', 30_000), 'its end is seen')
+
+  const hidden = await run(['--slot-save-path', slots])
+  const why = async (): Promise<string> => (await engine.status()).kv.why
+  t.ok(await until(async () => (await why()).includes('--cache-ram 0'), 60_000), await why())
+  await hidden.kill()
+  t.ok(await until(async () => (await engine.status()).engine.state === 'down', 30_000))
+
+  const good = await run(['--slot-save-path', slots, '--cache-ram', '0'])
+  t.teardown(() => good.kill())
+  t.ok(await until(async () => (await engine.status()).kv.state === 'on', 60_000), await why())
+  const first = await engine.post('/v1/completions', body)
+  const second = await engine.post('/v1/completions', body)
+  const textOf = (json: unknown): string => (json as { choices: [{ text: string }] }).choices[0].text
+  t.equal(textOf(second.json), textOf(first.json))
+  t.ok((second.from.engine ?? 0) >= 64, JSON.stringify(second.from))
+})
