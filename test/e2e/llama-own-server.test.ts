@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { ensureLlamaServer } from '../../daemon/adapters/llama/build/ensure.ts'
@@ -50,7 +50,7 @@ void t.test('a server of one’s own', async (t) => {
         ({ status }) => status === 200,
         () => false,
       )
-    t.ok(await until(ready, 60_000), readFileSync(log, 'utf8').slice(-500))
+    t.ok(await until(ready, 60_000), 'the server runs')
     return child
   }
 
