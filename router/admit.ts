@@ -46,7 +46,7 @@ export class HeldBytes {
   }
 }
 
-export type BodyRead =
+type BodyRead =
   | { readonly as: 'body'; readonly body: Buffer }
   | { readonly as: 'refused'; readonly refusal: Refusal }
   /** The client went away while it sent. */
@@ -103,7 +103,7 @@ export function headProblem(request: IncomingMessage, query: string): Refusal | 
   return null
 }
 
-export type AdmitWanted = {
+type AdmitWanted = {
   readonly requestId: string
   readonly tenant: Tenant
   readonly path: string

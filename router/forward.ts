@@ -28,31 +28,44 @@ export async function forward(
 ): Promise<Forwarded> {
   const deadlineMs = parts.world.nowMs() + parts.totalMs
   let kept: { readonly answer: KeptAnswer; readonly worker: Worker } | null = null
-  let lost = false
+  let lost = 0
   for (let tries = 0; tries < forwardTriesMax; tries++) {
     const choice = nextChoice(choices, tries, lost)
     if (choice === null) break
     const relayed = await tryOn(parts, request, choice, headers, client, deadlineMs)
     if (relayed.as === 'answered') return { as: 'sent', status: relayed.status }
     if (relayed.as === 'cut') return afterCut(parts, request, relayed, client)
-    parts.meter.add('terrace_router_retries_total', { why: relayed.why })
-    lost = relayed.why === 'closed'
+    parts.meter.add('terrace_router_tries_failed_total', { why: relayed.why })
+    if (relayed.why === 'closed') lost += 1
     if (relayed.why === 'busy') kept = { answer: relayed.answer, worker: choice.worker }
     else parts.workers.tell(choice.worker, { kind: relayed.why === 'refused' ? 'refused' : 'failed' })
   }
   if (kept !== null) return sendKept(parts, request, kept.answer, kept.worker, client)
-  return {
-    as: 'refused',
-    refusal: refuseForNow('unavailable', 'worker_unreachable', 'no worker could be reached: try again', 1),
-  }
+  return { as: 'refused', refusal: lost > 0 ? lostRefusal : unreachableRefusal }
 }
+
+const lostRefusal = refuse(
+  'worker_failed',
+  'worker_lost',
+  'the worker was lost before it answered: try again',
+)
+const unreachableRefusal = refuseForNow(
+  'unavailable',
+  'worker_unreachable',
+  'no worker could be reached: try again',
+  1,
+)
+
+/** Times that a request may lose its worker. Why so few: the request itself may be what kills it. */
+const lostMax = 2
 
 /** The next worker in the order of price. A lone worker gets a second try when its connection broke: it may
  *  have been an old one, closed while idle. */
-function nextChoice(choices: readonly Choice[], tries: number, lost: boolean): Choice | null {
+function nextChoice(choices: readonly Choice[], tries: number, lost: number): Choice | null {
+  if (lost >= lostMax) return null
   const next = choices[tries]
   if (next !== undefined) return next
-  return choices.length === 1 && tries === 1 && lost ? (choices[0] ?? null) : null
+  return choices.length === 1 && tries === 1 && lost > 0 ? (choices[0] ?? null) : null
 }
 
 async function tryOn(

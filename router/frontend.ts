@@ -18,7 +18,7 @@ import { requestIdOf, sendRefusal, serve } from './serve.ts'
 /** How often Node looks for connections that are past their time, in milliseconds. */
 const connectionsCheckMs = 1_000
 
-export type Frontend = {
+type Frontend = {
   readonly app: FastifyInstance
   /** From now on requests are refused, and answers close their connections. */
   stopTaking(): void

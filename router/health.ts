@@ -6,7 +6,7 @@ export type Health =
   | { readonly at: 'serving'; readonly failures: number }
   | { readonly at: 'out'; readonly failures: number; readonly why: HealthWhy }
 
-export type HealthWhy = 'refused' | 'failing' | 'late'
+type HealthWhy = 'refused' | 'failing' | 'late'
 export type HealthNews =
   | { readonly kind: 'good' }
   /** Nobody listens: no second opinion is needed. */

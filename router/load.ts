@@ -36,7 +36,7 @@ export class WorkerLoad {
 }
 
 /** Both may be called any number of times; `end` implies `prefilled`. */
-export type LoadTicket = { readonly prefilled: () => void; readonly end: () => void }
+type LoadTicket = { readonly prefilled: () => void; readonly end: () => void }
 
 /** How fast a worker computes a prompt, learned from first-token times. Sums that fade: long prompts weigh
  *  more, old ones less. */

@@ -1,6 +1,6 @@
 import type { World } from '../tiers/block/clock.ts'
 
-export type LogValue = string | number | boolean | null
+type LogValue = string | number | boolean | null
 /** Says one thing that happened: a word and plain values. Never text, tokens, headers or keys of a request.
  *  */
 export type Log = (event: string, values?: Readonly<Record<string, LogValue>>) => void

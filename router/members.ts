@@ -8,7 +8,7 @@ export type Member = {
   readonly valueStart: number
   readonly end: number
 }
-export type Members =
+type Members =
   | { readonly as: 'members'; readonly members: readonly Member[] }
   | { readonly as: 'refused'; readonly why: string }
 

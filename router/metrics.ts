@@ -59,10 +59,11 @@ export const routerMetrics = {
     labels: ['term'],
     about: 'Terms of the chosen worker: queue, load, prefill, decode.',
   },
-  terrace_router_retries_total: {
+  terrace_router_tries_failed_total: {
     kind: 'counter',
     labels: ['why'],
-    about: 'Tries on another worker, before the first byte.',
+    about:
+      'Tries on a worker that failed before the first byte: refused, closed, busy. Another is tried if there is one.',
   },
   terrace_router_cut_total: {
     kind: 'counter',

@@ -23,7 +23,7 @@ export type PromptNames = {
 export type NamesAsked =
   | { readonly as: 'names'; readonly names: PromptNames; readonly from: 'worker' | 'kept' }
   | { readonly as: 'none'; readonly why: NoNamesWhy }
-export type NoNamesWhy = 'no_adapter' | 'late' | 'failed' | 'refused' | 'malformed'
+type NoNamesWhy = 'no_adapter' | 'late' | 'failed' | 'refused' | 'malformed'
 
 /** Asks a worker's adapter what the blocks of a prompt are called. Tokenizing stays where the model is; the
  *  router keeps the answers of late, by a digest of the body. */

@@ -20,7 +20,7 @@ export const refusalKinds = {
   late: { status: 504, openai: 'server_error', anthropic: 'api_error' },
 } as const satisfies Record<string, Kind>
 
-export type RefusalKind = keyof typeof refusalKinds
+type RefusalKind = keyof typeof refusalKinds
 
 export type Refusal = {
   readonly kind: RefusalKind

@@ -5,7 +5,7 @@ import { answerKeptBytesMax, answerTailBytesMax } from '../tiers/block/limits.ts
 import { answeredHeaders } from './steering.ts'
 import type { Worker } from './workers.ts'
 
-export type RelayWanted = {
+type RelayWanted = {
   readonly target: string
   readonly headers: readonly string[]
   readonly body: Buffer

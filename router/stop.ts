@@ -1,4 +1,4 @@
-export type StopWhy = 'SIGINT' | 'SIGTERM' | 'parent_gone'
+type StopWhy = 'SIGINT' | 'SIGTERM' | 'parent_gone'
 
 /** Resolves when the process is asked to stop. A second signal ends it at once. */
 export function stopAsked(parentPipe: boolean): Promise<StopWhy> {

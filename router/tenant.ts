@@ -19,7 +19,7 @@ export const defaultTenant: Tenant = { name: 'default', hints: true, explain: tr
 
 type Entry = Tenant & { readonly digest: Buffer }
 
-export type KeysRead =
+type KeysRead =
   | { readonly as: 'keys'; readonly keys: ApiKeys }
   | { readonly as: 'refused'; readonly why: string }
 

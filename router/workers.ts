@@ -57,9 +57,7 @@ export type WorkerWanted = {
   readonly leaseMs: number | null
 }
 
-export type WorkerAdded =
-  | { readonly as: 'added' | 'renewed' }
-  | { readonly as: 'refused'; readonly why: string }
+type WorkerAdded = { readonly as: 'added' | 'renewed' } | { readonly as: 'refused'; readonly why: string }
 
 /** All workers by name. */
 export class Workers {

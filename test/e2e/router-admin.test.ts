@@ -3,6 +3,9 @@ import t from 'tap'
 import { startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, servingCount, startRouter, until } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 let router: RouterProcess
 t.before(async () => {
   router = await startRouter([])

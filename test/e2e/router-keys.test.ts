@@ -4,6 +4,9 @@ import t from 'tap'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, spawnRouter, startRouter } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 const digest = (key: string): string => createHash('sha256').update(key).digest('hex')
 const ask = '{"model":"mock","priority":9}'
 const keys = {

@@ -3,6 +3,9 @@ import t from 'tap'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, startRouter } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 type Messages = OpenAI.Chat.ChatCompletionMessageParam[]
 const messages: Messages = [{ role: 'user', content: 'hello' }]
 let engine: MockEngine

@@ -4,6 +4,9 @@ import { MockDaemon } from '../servers/mock-daemon.ts'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, seriesIn, startRouter, until } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 const blockCount = 10
 const hashes = Array.from(
   { length: blockCount },

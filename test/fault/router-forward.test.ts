@@ -4,6 +4,9 @@ import t, { type Test } from 'tap'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, seriesIn, servingCount, startRouter, until } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 const ask = { model: 'mock', messages: [{ role: 'user' as const, content: 'hello' }] }
 
 /** Two engines and a router in front; `engines[0]` and `[1]` are named a and b. */
@@ -57,6 +60,44 @@ void t.test('a worker lost before the first byte: another one answers, and nobod
     broken.settings = { ...broken.settings, breakAfterWords: null }
     await until(async () => (await servingCount(router)) === 2, 'both serve again')
   }
+})
+
+void t.test('a request that loses its workers is not tried on all of them', async (t) => {
+  const { a, b, router } = await pair(t)
+  const c = await startMockEngine('c')
+  t.teardown(() => c.close())
+  await fetch(`${router.adminUrl}/workers`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ name: 'c', url: c.url }),
+  })
+  await until(async () => (await servingCount(router)) === 3, 'three serve')
+  for (const engine of [a, b, c]) engine.settings = { ...engine.settings, breakAfterWords: 0 }
+  const answer = await post(router, ask)
+  t.equal(answer.status, 502)
+  t.match(await answer.json(), { error: { code: 'worker_lost' } })
+  t.equal(a.seen.length + b.seen.length + c.seen.length, 2)
+  const out = async (): Promise<boolean> => {
+    await (await post(router, ask, { 'x-terrace-worker': 'a' })).text()
+    return (await metric(router, 'terrace_router_worker_changes_total{worker="a",to="out"}')) > 0
+  }
+  await until(out, 'failed requests alone put a worker out, although its health is good')
+})
+
+void t.test('the header comes together with the first event, in one piece', async (t) => {
+  const { a, router } = await pair(t)
+  a.settings = { ...a.settings, firstMs: 60, wordMs: 60 }
+  const body = JSON.stringify({ ...ask, stream: true })
+  const first = await new Promise<string>((resolve) => {
+    const socket = connect(router.port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.once('data', (chunk) => resolve(String(chunk)))
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-terrace-worker: a\r\ncontent-type: application/json\r\n` +
+        `content-length: ${body.length}\r\n\r\n${body}`,
+    )
+  })
+  t.match(first, /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\n[0-9a-f]+\r\ndata: \{.*"w0 "/)
 })
 
 void t.test('a worker that refuses connections is out at once and back after one good look', async (t) => {

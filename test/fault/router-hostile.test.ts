@@ -3,6 +3,9 @@ import t from 'tap'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, startRouter, until } from '../servers/router-process.ts'
 
+// Processes are started one after another; a busy machine takes its time.
+t.setTimeout(120_000)
+
 const mebibyte = 2 ** 20
 let engine: MockEngine
 let router: RouterProcess
