@@ -1,4 +1,5 @@
 import { GapHistogram, quantileOf } from './analyze-gaps.ts'
+import { goOn, type OnStep } from './progress.ts'
 import { IntColumn } from './trace/column.ts'
 import { blockCountOf, type TraceTree } from './trace/trace.ts'
 
@@ -7,6 +8,8 @@ const timeSteps = 60
 
 /** What one pass over a trace with an unlimited cache shows. */
 export type Analysis = {
+  /** Requests looked at: less than all when the walk was stopped. */
+  readonly requestsDone: number
   readonly spanMs: number
   readonly endMs: number
   readonly unlimitedHitCount: number
@@ -36,11 +39,18 @@ export type TenantShape = {
   readonly hits: number
 }
 
-/** Walks every request once, in file order. */
-export function analyzeTrace(tree: TraceTree): Analysis {
+/** Requests between two looks at whether to go on. */
+const requestsPerStep = 256
+
+/** Walks every request once, in file order; ends early when `onStep` says so. */
+export async function analyzeTrace(tree: TraceTree, onStep: OnStep = goOn): Promise<Analysis> {
   const pass = new Pass(tree)
-  for (let request = 0; request < tree.requestCount; request += 1) pass.visit(request)
-  return pass.result()
+  let request = 0
+  for (; request < tree.requestCount; request += 1) {
+    if (request % requestsPerStep === 0 && !(await onStep(request / tree.requestCount))) break
+    pass.visit(request)
+  }
+  return pass.result(request)
 }
 
 class Pass {
@@ -137,9 +147,10 @@ class Pass {
     }
   }
 
-  result(): Analysis {
+  result(requestsDone: number): Analysis {
     const { tenantNames } = this.#tree
     return {
+      requestsDone,
       spanMs: this.#spanMs,
       endMs: this.#endMs,
       unlimitedHitCount: this.#hits,

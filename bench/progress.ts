@@ -4,12 +4,22 @@ import type { BenchIo } from './io.ts'
 const quietMs = 1_000
 const redrawMs = 200
 
+/** Told by long work how far it is; the answer says whether to go on. Awaiting it lets Ctrl-C through. */
+export type OnStep = (share: number | null) => Promise<boolean>
+
+/** For work that nobody watches. */
+export const goOn: OnStep = async () => true
+
+/** How long work runs without letting the event loop turn, in milliseconds. */
+const turnMs = 50
+
 /** A progress bar with the time left, on standard error of a terminal; elsewhere silent. */
 export class Progress {
   readonly #what: string
   readonly #io: BenchIo
   readonly #startMs: number
   #drawnMs = 0
+  #turnedMs = 0
   #shown = false
 
   constructor(what: string, io: BenchIo) {
@@ -26,6 +36,17 @@ export class Progress {
     this.#drawnMs = nowMs
     this.#shown = true
     this.#io.note(`\r\x1b[K${this.#line(share, (nowMs - this.#startMs) / 1_000)}`)
+  }
+
+  /** As `at`, for loops: lets the event loop turn now and then; false when Ctrl-C was pressed. */
+  async step(share: number | null): Promise<boolean> {
+    this.at(share)
+    const nowMs = this.#io.nowMs()
+    if (nowMs - this.#turnedMs >= turnMs) {
+      this.#turnedMs = nowMs
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return !this.#io.stop.aborted
   }
 
   /** Takes the bar away. */

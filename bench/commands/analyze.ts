@@ -1,6 +1,8 @@
 import { type Analysis, analyzeTrace, spreadOf, topTenthShare } from '../analyze.ts'
 import { chunkRates } from '../analyze-chunks.ts'
 import { defineCommand } from '../command.ts'
+import { Interrupted } from '../failure.ts'
+import { Progress } from '../progress.ts'
 import { traceContext } from '../report/context.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
 import type { Curves, Facts, Report, Section, Stack, Table } from '../report/report.ts'
@@ -26,14 +28,17 @@ export const command = defineCommand({
   run: async (operands, options, io) => {
     const loaded = await loadTree(operands[0] ?? '-', options, io)
     noteAssumed(loaded, io)
-    return emitReport(analysisReport(loaded), options, io)
+    const progress = new Progress('analysing', io)
+    const analysis = await analyzeTrace(loaded.tree, (share) => progress.step(share))
+    progress.end()
+    if (analysis.requestsDone === 0) throw new Interrupted()
+    return emitReport(analysisReport(loaded, analysis), options, io)
   },
 })
 
 /** The report of one loaded trace. */
-export function analysisReport(loaded: Loaded): Report {
+export function analysisReport(loaded: Loaded, analysis: Analysis): Report {
   const { tree } = loaded
-  const analysis = analyzeTrace(tree)
   const chunks = chunkRates(tree, chunkSizeCount)
   const figures = figuresOf(tree, analysis)
   const hashed = tree.referenceCount > 0
@@ -58,7 +63,14 @@ export function analysisReport(loaded: Loaded): Report {
     skippedLines: loaded.skippedCount,
   }
   const context = traceContext({ assumed: loaded.assumed, order: 'none (nothing is evicted)' })
-  return { command: 'analyze', title: `Shape of ${tree.name}`, json, sections, context, partial: false }
+  return {
+    command: 'analyze',
+    title: `Shape of ${tree.name}`,
+    json,
+    sections,
+    context,
+    partial: analysis.requestsDone < tree.requestCount,
+  }
 }
 
 type Figures = ReturnType<typeof figuresOf>

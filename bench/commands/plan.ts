@@ -44,10 +44,7 @@ export const command = defineCommand({
       s3: !options.without.includes('s3'),
     }
     const progress = new Progress('trying tier sizes', io)
-    const plan = makePlan(loaded.tree, site, allowed, (share) => {
-      progress.at(share)
-      return !io.stop.aborted
-    })
+    const plan = await makePlan(loaded.tree, site, allowed, (share) => progress.step(share))
     progress.end()
     return emitReport(planReport(loaded.tree, shape, plan, loaded.assumed), options, io)
   },

@@ -1,3 +1,4 @@
+import { goOn, type OnStep } from '../progress.ts'
 import type { TraceTree } from '../trace/trace.ts'
 
 /** The LRU stack of a trace's blocks, touched leaf-first, as a Fenwick tree over the times of last use.
@@ -76,15 +77,23 @@ export type HeldBlocks = {
   readonly requestsDone: number
 }
 
-/** One pass over the trace. Stops early (with `requestsDone` short) when `stopped` says so. */
-export function heldBlocks(tree: TraceTree, capacities: Int32Array, stopped: () => boolean): HeldBlocks {
+/** Requests between two looks at whether to go on. */
+const requestsPerStep = 256
+
+/** One pass over the trace. Ends early (with `requestsDone` short) when `onStep` says so. */
+export async function heldBlocks(
+  tree: TraceTree,
+  capacities: Int32Array,
+  onStep: OnStep = goOn,
+): Promise<HeldBlocks> {
   const stack = new LruStack(tree.nodeCount)
   const width = capacities.length
   const leading = new Int32Array(tree.requestCount * width)
   const entering = new Float64Array(width)
   const hits = new Float64Array(width)
   let request = 0
-  for (; request < tree.requestCount && !(request % 256 === 0 && stopped()); request += 1) {
+  for (; request < tree.requestCount; request += 1) {
+    if (request % requestsPerStep === 0 && !(await onStep(request / tree.requestCount))) break
     const row = leading.subarray(request * width, (request + 1) * width)
     countLeading(tree, request, stack, capacities, row)
     for (let at = 0; at < width; at += 1) hits[at] = (hits[at] ?? 0) + (row[at] ?? 0)

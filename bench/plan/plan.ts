@@ -1,3 +1,5 @@
+import { Interrupted } from '../failure.ts'
+import type { OnStep } from '../progress.ts'
 import type { TraceTree } from '../trace/trace.ts'
 import { type Activity, activityOf, costOf, type TierBytes, tierBytes } from './cost.ts'
 import { type HeldBlocks, heldBlocks } from './distance.ts'
@@ -41,17 +43,18 @@ export type Plan = {
   readonly partial: boolean
 }
 
-/** Finds the tier sizes. `onStep` gets the share done and answers false to stop early. */
-export function makePlan(
+/** Finds the tier sizes. When `onStep` stops it, the plan is made of what was tried until then. */
+export async function makePlan(
   tree: TraceTree,
   site: Site,
   allowed: Allowed,
-  onStep: (share: number) => boolean,
+  onStep: OnStep,
   steps = gridSteps,
-): Plan {
+): Promise<Plan> {
   const blockBytes = site.bytesPerToken * tree.blockTokens
   const hbmBlocks = Math.min(tree.nodeCount, Math.floor(site.hbmBytes / blockBytes))
-  const held = heldBlocks(tree, capacityGrid(hbmBlocks, tree.nodeCount, steps), () => !onStep(0))
+  const held = await heldBlocks(tree, capacityGrid(hbmBlocks, tree.nodeCount, steps), onStep)
+  if (held.requestsDone < tree.requestCount) throw new Interrupted()
   const spanSeconds = spanOf(tree) / 1_000
   const sample = new Evaluator(tree, held, site, sampledRequests)
   const whole = new Evaluator(tree, held, site, tree.requestCount)
@@ -62,7 +65,7 @@ export function makePlan(
     return { places, outcome, cost, meets: outcome.ttftAtShare <= goalSeconds }
   }
   const last = held.capacities.length - 1
-  const search = searchSizes(price, last, allowed, onStep)
+  const search = await searchSizes(price, last, allowed, onStep)
   const { best, alone } = search
   const goalReached = site.goal.ttftSeconds !== null && best.meets
   const engines = goalReached ? enginesNeeded(tree, whole, best.places, site) : null
@@ -87,7 +90,7 @@ export function makePlan(
     busyAlone: busyEngines(alone, spanSeconds, site),
     ttft: queuedTtft(tree, whole, best.places, site, enginesShown).sort(),
     ttftAlone: queuedTtft(tree, whole, alone.places, site, enginesShown).sort(),
-    partial: search.partial || held.requestsDone < tree.requestCount,
+    partial: search.partial,
   }
 }
 

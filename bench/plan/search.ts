@@ -1,3 +1,4 @@
+import type { OnStep } from '../progress.ts'
 import type { Cost } from './cost.ts'
 import type { Outcome, Places } from './evaluate.ts'
 
@@ -27,18 +28,21 @@ export type Allowed = { readonly host: boolean; readonly nvme: boolean; readonly
 /** Options looked at again with every request, after the search on a sample. */
 const finalistCount = 100
 
+/** Options between two looks at whether to go on. */
+const optionsPerStep = 64
+
 /** Tries every rising triple of places on a sample of the requests, then the best ones on all. */
-export function searchSizes(
+export async function searchSizes(
   price: (places: Places, exact: boolean) => Option,
   last: number,
   allowed: Allowed,
-  onTried: (share: number) => boolean,
-): Search {
+  onStep: OnStep,
+): Promise<Search> {
   const rough: Option[] = []
   const cheapest: (Option | undefined)[] = []
   const triples = [...allTriples(last, allowed)]
   for (const places of triples) {
-    if (rough.length % 64 === 0 && !onTried(rough.length / Math.max(1, triples.length))) break
+    if (rough.length % optionsPerStep === 0 && !(await onStep(rough.length / triples.length))) break
     const candidate = price(places, false)
     rough.push(candidate)
     const known = cheapest[places.s3]

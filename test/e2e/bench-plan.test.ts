@@ -95,7 +95,7 @@ void t.test('the hit rate that plan predicts is the one that the real daemon rea
     host.blockCount < tree.nodeCount * 0.9,
     `the tier is under pressure: ${host.blockCount} of ${tree.nodeCount} blocks`,
   )
-  const held = heldBlocks(tree, Int32Array.of(host.blockCount), () => false)
+  const held = await heldBlocks(tree, Int32Array.of(host.blockCount))
   const [predicted, reached] = [(held.hits[0] ?? 0) / tree.referenceCount, hits / tree.referenceCount]
   t.ok(reached > 0.3, `hits are reached: ${reached.toFixed(4)}`)
   t.ok(

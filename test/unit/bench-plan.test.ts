@@ -12,6 +12,7 @@ import { modelPresets } from '../../bench/plan/preset.ts'
 import { queuedTtft } from '../../bench/plan/queue.ts'
 import { breakEvens } from '../../bench/plan/reasons.ts'
 import type { Site } from '../../bench/plan/site.ts'
+import { goOn } from '../../bench/progress.ts'
 import { traceOfLists } from '../../bench/trace/builder.ts'
 import { loadTree } from '../../bench/trace/load.ts'
 import { capturedIo, sharedTrace } from '../traces.ts'
@@ -122,7 +123,7 @@ for (const [name, wanted] of Object.entries(lruLeafFirst)) {
       const capacities = Int32Array.from([1, 2, 5, 10, 25, 50], (percent) =>
         Math.ceil((percent * tree.nodeCount) / 100),
       )
-      const held = heldBlocks(tree, capacities, () => false)
+      const held = await heldBlocks(tree, capacities)
       t.same(
         Array.from(held.hits, (hits) => Math.round((hits / tree.referenceCount) * 1e4) / 1e4),
         wanted,
@@ -132,7 +133,7 @@ for (const [name, wanted] of Object.entries(lruLeafFirst)) {
   )
 }
 
-void t.test('the golden mini trace: leading hits and inserts per capacity', (t) => {
+void t.test('the golden mini trace: leading hits and inserts per capacity', async (t) => {
   const tree = traceOfLists('golden', [
     [1, 2, 3],
     [1, 2, 4, 5],
@@ -142,7 +143,7 @@ void t.test('the golden mini trace: leading hits and inserts per capacity', (t) 
     [6, 7, 8],
     [1, 2, 3],
   ])
-  const held = heldBlocks(tree, Int32Array.from([3, 4, 5, 6]), () => false)
+  const held = await heldBlocks(tree, Int32Array.from([3, 4, 5, 6]))
   const perRequest = (at: number): number[] =>
     Array.from({ length: 7 }, (_, request) => held.leading[request * 4 + at] ?? 0)
   t.same(perRequest(0), [0, 2, 0, 1, 2, 0, 0])
@@ -150,10 +151,9 @@ void t.test('the golden mini trace: leading hits and inserts per capacity', (t) 
   t.same(perRequest(2), [0, 2, 0, 2, 2, 0, 2])
   t.same(perRequest(3), [0, 2, 0, 2, 3, 1, 2])
   t.same([...held.entering], [22, 18, 16, 14])
-  t.end()
 })
 
-void t.test('a load is taken only where it beats computing', (t) => {
+void t.test('a load is taken only where it beats computing', async (t) => {
   const tree = traceOfLists(
     'two',
     [
@@ -162,7 +162,7 @@ void t.test('a load is taken only where it beats computing', (t) => {
     ],
     100,
   )
-  const held = heldBlocks(tree, Int32Array.from([0, 4]), () => false)
+  const held = await heldBlocks(tree, Int32Array.from([0, 4]))
   const places = { hbm: 0, host: 0, nvme: 1, s3: 1 }
   const serve = (changes: Record<string, unknown>, request: number) => {
     const service = emptyService()
@@ -180,19 +180,17 @@ void t.test('a load is taken only where it beats computing', (t) => {
   t.equal(serve({ nvmeRate: 0.5 }, 1).nvme, 0, 'a slow link is refused')
   t.equal(serve({ nvmeRate: 1, nvmeDelay: 0 }, 1).nvme, 0, 'a tie loads nothing')
   t.equal(serve({ nvmeRate: 10, nvmeDelay: 500 }, 1).nvme, 0, 'a long delay is refused')
-  t.end()
 })
 
-void t.test('queues: engines are shared in order of arrival', (t) => {
+void t.test('queues: engines are shared in order of arrival', async (t) => {
   const tree = traceOfLists('four', [[1], [2], [3], [4]], 100)
   const same = { ...tree, arrivalMs: new Float64Array(4) }
-  const held = heldBlocks(tree, Int32Array.from([0]), () => false)
+  const held = await heldBlocks(tree, Int32Array.from([0]))
   const site = siteWith({ prefillTokensPerSecond: 100 })
   const evaluator = new Evaluator(same, held, site, 10)
   const places = { hbm: 0, host: 0, nvme: 0, s3: 0 }
   t.same([...queuedTtft(same, evaluator, places, site, 1)], [1, 2, 3, 4])
   t.same([...queuedTtft(same, evaluator, places, site, 2)], [1, 1, 2, 2])
-  t.end()
 })
 
 void t.test('break-even figures of the reference', (t) => {
@@ -207,28 +205,44 @@ void t.test('break-even figures of the reference', (t) => {
   t.end()
 })
 
-void t.test('a plan: dearer memory gives less of it; no tier when none pays; a goal comes first', (t) => {
-  const chance = Array.from({ length: 60 }, (_, index) =>
-    Array.from({ length: 12 }, (_, block) => (index % 7) * 100 + block),
-  )
-  const tree = traceOfLists('round', chance, 100)
-  const allowed = { host: true, nvme: true, s3: true }
-  const plan = (changes: Record<string, unknown>) =>
-    makePlan(tree, siteWith({ prefillTokensPerSecond: 1_000, ...changes }), allowed, () => true, 8)
-  const cheap = plan({})
-  t.ok(cheap.bytes.host + cheap.bytes.nvme + cheap.bytes.s3 > 0)
-  t.ok(cheap.search.best.cost.total < cheap.search.alone.cost.total)
-  const dear = plan({ dramGbMonth: 1e9, nvmeGbMonth: 1e9, s3GbMonth: 1e9 })
-  t.equal(dear.bytes.host + dear.bytes.nvme + dear.bytes.s3, 0)
-  t.equal(dear.search.best.cost.total, dear.search.alone.cost.total)
-  const forced = plan({ dramGbMonth: 1e9, nvmeGbMonth: 1e9, s3GbMonth: 1e9, ttft: 300, ttftShare: 0.5 })
-  t.equal(forced.search.best.meets, true, 'the goal is met although it costs more')
-  t.ok(forced.engines !== null)
-  t.equal(plan({ ttft: 1 }).search.best.meets, false, 'an impossible goal is said to be so')
-  const stopped = makePlan(tree, siteWith({}), allowed, () => false, 8)
-  t.equal(stopped.partial, true)
-  t.end()
-})
+void t.test(
+  'a plan: dearer memory gives less of it; no tier when none pays; a goal comes first',
+  async (t) => {
+    const chance = Array.from({ length: 60 }, (_, index) =>
+      Array.from({ length: 12 }, (_, block) => (index % 7) * 100 + block),
+    )
+    const tree = traceOfLists('round', chance, 100)
+    const allowed = { host: true, nvme: true, s3: true }
+    const plan = (changes: Record<string, unknown>) =>
+      makePlan(tree, siteWith({ prefillTokensPerSecond: 1_000, ...changes }), allowed, goOn, 8)
+    const cheap = await plan({})
+    t.ok(cheap.bytes.host + cheap.bytes.nvme + cheap.bytes.s3 > 0)
+    t.ok(cheap.search.best.cost.total < cheap.search.alone.cost.total)
+    const dear = await plan({ dramGbMonth: 1e9, nvmeGbMonth: 1e9, s3GbMonth: 1e9 })
+    t.equal(dear.bytes.host + dear.bytes.nvme + dear.bytes.s3, 0)
+    t.equal(dear.search.best.cost.total, dear.search.alone.cost.total)
+    const forced = await plan({
+      dramGbMonth: 1e9,
+      nvmeGbMonth: 1e9,
+      s3GbMonth: 1e9,
+      ttft: 300,
+      ttftShare: 0.5,
+    })
+    t.equal(forced.search.best.meets, true, 'the goal is met although it costs more')
+    t.ok(forced.engines !== null)
+    t.equal((await plan({ ttft: 1 })).search.best.meets, false, 'an impossible goal is said to be so')
+    let stepsLeft = 2
+    const stopping = async (): Promise<boolean> => {
+      stepsLeft -= 1
+      return stepsLeft > 0
+    }
+    t.equal((await makePlan(tree, siteWith({}), allowed, stopping, 8)).partial, true)
+    await t.rejects(
+      makePlan(tree, siteWith({}), allowed, async () => false, 8),
+      { name: 'Interrupted' },
+    )
+  },
+)
 
 void t.test(
   'terrace bench plan: more than 10,000 tier sizes, deterministic, complete JSON',
