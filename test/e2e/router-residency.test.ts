@@ -157,3 +157,27 @@ void t.test('an adapter that is late or gone costs the overlap, not the request'
   const { candidates } = await explain(router)
   t.ok(candidates.every(({ whyNoOverlap }) => whyNoOverlap === 'no_adapter'))
 })
+
+void t.test(
+  'without a prefix to go by: equal workers share, and a conversation stays where it is',
+  async (t) => {
+    const { a, b, router } = await scene(t)
+    for (const engine of [a, b]) engine.settings = { ...engine.settings, names: null, firstMs: 300 }
+    const send = (session: string | null): Promise<string | null> =>
+      fetch(`${router.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(session === null ? ask : { ...ask, prompt_cache_key: session }),
+      }).then(async (answer) => {
+        await answer.text()
+        return answer.headers.get('x-terrace-worker')
+      })
+    await Promise.all(Array.from({ length: 20 }, () => send(null)))
+    t.ok(a.seen.length >= 8 && b.seen.length >= 8, `${a.seen.length} and ${b.seen.length} of 20`)
+    for (const engine of [a, b]) engine.settings = { ...engine.settings, firstMs: 0 }
+    for (const session of ['s1', 's2', 's3', 's4']) {
+      const home = await send(session)
+      for (let i = 0; i < 5; i++) t.equal(await send(session), home, session)
+    }
+  },
+)
