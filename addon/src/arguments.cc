@@ -1,6 +1,5 @@
 #include "arguments.h"
 
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -10,7 +9,7 @@
 namespace terrace {
 
 bool isWhole(double value, double least, double most) {
-  return value >= least && value <= most && std::floor(value) == value;
+  return value >= least && value <= most && static_cast<double>(static_cast<int64_t>(value)) == value;
 }
 
 Arguments::Arguments(napi_env env, napi_callback_info info, const char* call) : env_(env), call_(call) {

@@ -60,7 +60,7 @@ class Arguments {
   char problem_[256];
 };
 
-/** Whether a number is whole and from `least` to `most`. */
+/** Whether a number is whole and from `least` to `most`, both below 2^63. */
 bool isWhole(double value, double least, double most);
 
 }  // namespace terrace

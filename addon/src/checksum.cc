@@ -77,5 +77,8 @@ const char* crc32cKind() { return chosen().kind; }
 #if !defined(__x86_64__) && !defined(__aarch64__)
 CrcChoice crcOfThisCpu(int) { return {nullptr, nullptr}; }
 #endif
+#if !defined(__x86_64__)
+PiecesFunction piecesOfThisCpu() { return nullptr; }
+#endif
 
 }  // namespace terrace

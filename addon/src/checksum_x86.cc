@@ -88,20 +88,9 @@ CRC_AVX512 inline __m512i folded(__m512i lanes, __m512i factors, __m512i onto) {
   return _mm512_ternarylogic_epi64(low, high, onto, 0x96);
 }
 
-/** Folds 256 bytes per turn in four 512-bit registers, then lets the CRC instruction reduce the last 64. */
-CRC_AVX512 uint32_t crcAvx512(uint32_t remainder, const uint8_t* bytes, size_t byteCount) {
-  if (byteCount < 512) return crcSse42(remainder, bytes, byteCount);
+/** Four 512-bit remainders, each of every fourth 64 bytes, brought together and reduced by the CRC instruction. */
+CRC_AVX512 inline uint32_t reduced(__m512i a, __m512i b, __m512i c, __m512i d) {
   const FoldTable& table = foldTable();
-  __m512i a = _mm512_loadu_si512(bytes), b = _mm512_loadu_si512(bytes + 64);
-  __m512i c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
-  a = _mm512_xor_si512(a, _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(remainder))));
-  const __m512i far = factorLanes(table.by2048);
-  for (bytes += 256, byteCount -= 256; byteCount >= 256; bytes += 256, byteCount -= 256) {
-    a = folded(a, far, _mm512_loadu_si512(bytes));
-    b = folded(b, far, _mm512_loadu_si512(bytes + 64));
-    c = folded(c, far, _mm512_loadu_si512(bytes + 128));
-    d = folded(d, far, _mm512_loadu_si512(bytes + 192));
-  }
   d = folded(a, factorLanes(table.by1536), d);
   d = folded(b, factorLanes(table.by1024), d);
   d = folded(c, factorLanes(table.by512), d);
@@ -109,7 +98,70 @@ CRC_AVX512 uint32_t crcAvx512(uint32_t remainder, const uint8_t* bytes, size_t b
   _mm512_store_si512(rest, d);
   uint64_t wide = 0;
   for (int i = 0; i < 64; i += 8) wide = _mm_crc32_u64(wide, wordAt(rest + i));
-  return crcSse42(static_cast<uint32_t>(wide), bytes, byteCount);
+  return static_cast<uint32_t>(wide);
+}
+
+CRC_AVX512 inline __m512i startLanes(uint32_t remainder) {
+  return _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(remainder)));
+}
+
+/** Folds 256 bytes per turn. */
+CRC_AVX512 uint32_t crcAvx512(uint32_t remainder, const uint8_t* bytes, size_t byteCount) {
+  if (byteCount < 512) return crcSse42(remainder, bytes, byteCount);
+  __m512i a = _mm512_xor_si512(_mm512_loadu_si512(bytes), startLanes(remainder));
+  __m512i b = _mm512_loadu_si512(bytes + 64);
+  __m512i c = _mm512_loadu_si512(bytes + 128), d = _mm512_loadu_si512(bytes + 192);
+  const __m512i far = factorLanes(foldTable().by2048);
+  for (bytes += 256, byteCount -= 256; byteCount >= 256; bytes += 256, byteCount -= 256) {
+    a = folded(a, far, _mm512_loadu_si512(bytes));
+    b = folded(b, far, _mm512_loadu_si512(bytes + 64));
+    c = folded(c, far, _mm512_loadu_si512(bytes + 128));
+    d = folded(d, far, _mm512_loadu_si512(bytes + 192));
+  }
+  return crcSse42(reduced(a, b, c, d), bytes, byteCount);
+}
+
+template <bool streaming>
+CRC_AVX512 inline __m512i copied(uint8_t* target, const uint8_t* source) {
+  const __m512i bytes = _mm512_loadu_si512(source);
+  if (streaming)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(target), bytes);
+  else
+    _mm512_storeu_si512(target, bytes);
+  return bytes;
+}
+
+/** The remainders stay in their registers from piece to piece. */
+template <bool streaming>
+CRC_AVX512 uint32_t piecesAvx512(uint32_t remainder, const Pieces& pieces) {
+  __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+  __m512i start = startLanes(remainder);
+  const __m512i far = factorLanes(foldTable().by2048);
+  uint8_t* target = pieces.target;
+  const uint8_t* source = pieces.source;
+  for (uint64_t piece = 0; piece < pieces.pieceCount; piece++) {
+    for (uint64_t at = 0; at < pieces.pieceBytes; at += pieceUnitBytes) {
+      a = folded(a, far, _mm512_xor_si512(copied<streaming>(target + at, source + at), start));
+      b = folded(b, far, copied<streaming>(target + at + 64, source + at + 64));
+      c = folded(c, far, copied<streaming>(target + at + 128, source + at + 128));
+      d = folded(d, far, copied<streaming>(target + at + 192, source + at + 192));
+      start = _mm512_setzero_si512();
+    }
+    target += pieces.targetStride;
+    source += pieces.sourceStride;
+  }
+  if (streaming) _mm_sfence();
+  return reduced(a, b, c, d);
+}
+
+uint32_t piecesChosen(uint32_t remainder, const Pieces& pieces) {
+  const bool aligned = (reinterpret_cast<uintptr_t>(pieces.target) | pieces.targetStride) % 64 == 0;
+  return pieces.streaming && aligned ? piecesAvx512<true>(remainder, pieces) : piecesAvx512<false>(remainder, pieces);
+}
+
+bool hasAvx512() {
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("vpclmulqdq");
 }
 
 }  // namespace
@@ -117,11 +169,14 @@ CRC_AVX512 uint32_t crcAvx512(uint32_t remainder, const uint8_t* bytes, size_t b
 CrcChoice crcOfThisCpu(int nth) {
   __builtin_cpu_init();
   const bool sse42 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
-  const bool avx512 = sse42 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("vpclmulqdq");
-  if (avx512 && nth-- == 0) return {crcAvx512, "avx512+vpclmulqdq"};
+  if (hasAvx512() && nth-- == 0) return {crcAvx512, "avx512+vpclmulqdq"};
   if (sse42 && nth-- == 0) return {crcSse42, "sse4.2"};
   return {nullptr, nullptr};
+}
+
+PiecesFunction piecesOfThisCpu() {
+  __builtin_cpu_init();
+  return hasAvx512() ? piecesChosen : nullptr;
 }
 
 }  // namespace terrace

@@ -11,7 +11,7 @@ namespace {
 /** Sums a slot from its start, in chunks, never past what is known to be there. */
 class SlotSum {
  public:
-  explicit SlotSum(const uint8_t* slot) : next_(slot) {}
+  SlotSum(const uint8_t* slot, uint32_t sum) : next_(slot), sum_(sum) {}
 
   /** Sums what lies before `end`, once that is a chunk or more. */
   void upTo(const uint8_t* end) {
@@ -25,60 +25,71 @@ class SlotSum {
 
  private:
   const uint8_t* next_;
-  uint32_t sum_ = 0;
+  uint32_t sum_;
 };
 
 uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+/** Copies pieces with the chunks of `slot` (source or target) summed after each was copied; goes on from `sum`. */
+uint32_t copyInChunks(const Pieces& pieces, const uint8_t* slot, uint32_t sum) {
+  SlotSum slotSum(slot, sum);
+  uint8_t* target = pieces.target;
+  const uint8_t* source = pieces.source;
+  for (uint64_t piece = 0; piece < pieces.pieceCount; piece++) {
+    for (uint64_t done = 0; done < pieces.pieceBytes;) {
+      const uint64_t chunk = smaller(pieces.pieceBytes - done, sumChunkBytes);
+      memcpy(target + done, source + done, chunk);
+      slot += chunk;
+      done += chunk;
+      slotSum.upTo(slot);
+    }
+    target += pieces.targetStride;
+    source += pieces.sourceStride;
+  }
+  return slotSum.finish(slot);
+}
+
+/** The fastest way that the pieces allow. */
+uint32_t copyPieces(const Pieces& pieces, const uint8_t* slot, uint32_t sum) {
+  static const PiecesFunction fused = piecesOfThisCpu();
+  if (fused != nullptr && pieces.pieceBytes % pieceUnitBytes == 0) return ~fused(~sum, pieces);
+  return copyInChunks(pieces, slot, sum);
+}
+
 }  // namespace
 
 uint32_t gather(const uint8_t* region, const Place& place, uint64_t block, uint8_t* slot) {
-  SlotSum sum(slot);
+  const bool streaming = place.payloadBytes >= streamingBytesMin;
+  uint32_t sum = 0;
   for (uint32_t i = 0; i < place.planeCount; i++) {
     const Plane& plane = place.planes[i];
-    const uint8_t* piece = region + plane.baseOffset + block * plane.blockStride;
-    for (uint64_t layer = 0; layer < plane.layerCount; layer++, piece += plane.layerStride) {
-      for (uint64_t done = 0; done < plane.pieceBytes;) {
-        const uint64_t chunk = smaller(plane.pieceBytes - done, sumChunkBytes);
-        memcpy(slot, piece + done, chunk);
-        slot += chunk;
-        done += chunk;
-        sum.upTo(slot);
-      }
-    }
+    const uint8_t* const first = region + plane.baseOffset + block * plane.blockStride;
+    sum = copyPieces({slot, first, plane.pieceBytes, plane.layerStride, plane.pieceBytes, plane.layerCount, streaming},
+                     slot, sum);
+    slot += plane.layerCount * plane.pieceBytes;
   }
-  return sum.finish(slot);
+  return sum;
 }
 
 uint32_t scatter(const uint8_t* slot, const Place& place, uint64_t block, uint8_t* region) {
-  SlotSum sum(slot);
+  const bool streaming = place.payloadBytes >= streamingBytesMin;
+  uint32_t sum = 0;
   for (uint32_t i = 0; i < place.planeCount; i++) {
     const Plane& plane = place.planes[i];
-    uint8_t* piece = region + plane.baseOffset + block * plane.blockStride;
-    for (uint64_t layer = 0; layer < plane.layerCount; layer++, piece += plane.layerStride) {
-      for (uint64_t done = 0; done < plane.pieceBytes;) {
-        const uint64_t chunk = smaller(plane.pieceBytes - done, sumChunkBytes);
-        memcpy(piece + done, slot, chunk);
-        slot += chunk;
-        done += chunk;
-        sum.upTo(slot);
-      }
-    }
+    uint8_t* const first = region + plane.baseOffset + block * plane.blockStride;
+    sum = copyPieces({first, slot, plane.layerStride, plane.pieceBytes, plane.pieceBytes, plane.layerCount, streaming},
+                     slot, sum);
+    slot += plane.layerCount * plane.pieceBytes;
   }
-  return sum.finish(slot);
+  return sum;
 }
 
 uint32_t copySummed(const uint8_t* source, uint8_t* target, uint64_t byteCount) {
+  const uint64_t rest = byteCount % pieceUnitBytes;
+  const uint64_t whole = byteCount - rest;
   uint32_t sum = 0;
-  while (byteCount > 0) {
-    const uint64_t chunk = smaller(byteCount, sumChunkBytes);
-    memcpy(target, source, chunk);
-    sum = crc32c(target, chunk, sum);
-    source += chunk;
-    target += chunk;
-    byteCount -= chunk;
-  }
-  return sum;
+  if (whole > 0) sum = copyPieces({target, source, 0, 0, whole, 1, byteCount >= streamingBytesMin}, target, sum);
+  return copyInChunks({target + whole, source + whole, 0, 0, rest, 1, false}, target + whole, sum);
 }
 
 }  // namespace terrace

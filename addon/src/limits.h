@@ -22,6 +22,8 @@ constexpr uint64_t placeLayersMax = 65536;
 constexpr uint64_t byteCountMax = (uint64_t{1} << 53) - 1;
 /** Bytes that are summed while they are still in the first-level cache. */
 constexpr uint64_t sumChunkBytes = 16384;
+/** Payloads of this many bytes and more are stored past the caches: they would only push out what is needed sooner. */
+constexpr uint64_t streamingBytesMin = 262144;
 /** Descriptors and connections that wait at a door. Equal to waitingDescriptorsMax of tiers/block/limits.ts. */
 constexpr uint32_t waitingDescriptorsMax = 64;
 /** Bytes of the name under which a descriptor is handed in. */

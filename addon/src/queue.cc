@@ -117,19 +117,26 @@ void Queue::wake() {
 }
 
 int Queue::submit(const terrace_step* given, uint32_t count) {
+  const std::lock_guard<std::mutex> submitting(submitMutex_);
   const uint32_t room = queueStepsMax - inFlight_;
-  std::vector<Step> resolved(count < room ? count : room);
+  const uint32_t taken = count < room ? count : room;
+  if (resolved_.size() < taken) resolved_.resize(taken);
   Step spare;
+  int failed = 0;
   // All are checked before any is taken, those that do not fit as well.
-  for (uint32_t i = 0; i < count; i++)
-    if (const int failed = resolveStep(given[i], i, i < resolved.size() ? resolved[i] : spare)) return failed;
-  uint32_t taken = 0;
-  {
+  for (uint32_t i = 0; i < count && failed == 0; i++)
+    failed = resolveStep(given[i], i, i < taken ? resolved_[i] : spare);
+  if (failed == 0) {
     const std::lock_guard<std::mutex> lock(stepsMutex_);
-    if (stopping_) return refuse(-EPIPE, "queue: is closing");
-    // Another thread may have filled the ring meanwhile.
-    for (; taken < resolved.size() && inFlight_ < queueStepsMax; taken++, inFlight_++)
-      steps_[stepsTail_++ % queueStepsMax] = std::move(resolved[taken]);
+    if (stopping_) failed = refuse(-EPIPE, "queue: is closing");
+    // Only this thread adds; others can only make more room.
+    for (uint32_t i = 0; i < taken && failed == 0; i++) steps_[stepsTail_++ % queueStepsMax] = std::move(resolved_[i]);
+    if (failed == 0) inFlight_ += taken;
+  }
+  if (failed != 0) {
+    // Nothing may stay held: a region that is closed now must go.
+    for (uint32_t i = 0; i < taken; i++) resolved_[i].release();
+    return failed;
   }
   if (taken == 1)
     stepsCame_.notify_one();

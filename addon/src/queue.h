@@ -51,6 +51,10 @@ class Queue {
   void wake();
 
   // Order of destruction: the threads are joined first (destructor), then the rings go.
+  /** Steps of the batch that is being checked, and who may check. */
+  std::mutex submitMutex_;
+  std::vector<Step> resolved_;
+
   std::mutex stepsMutex_;
   std::condition_variable stepsCame_;
   std::vector<Step> steps_;

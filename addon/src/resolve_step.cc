@@ -124,9 +124,7 @@ int resolveStep(const terrace_step& given, uint32_t index, Step& into) {
   into.byteCount = given.byte_count;
   into.checksum = given.checksum;
   into.hasSeal = given.has_seal != 0;
-  into.source = nullptr;
-  into.target = nullptr;
-  into.place = nullptr;
+  into.release();
   if (const int failed = resolveSource(check)) return failed;
   if (const int failed = resolveTarget(check)) return failed;
   if (given.operation == TERRACE_WRITE) memcpy(into.seal, given.seal, sealBytes);

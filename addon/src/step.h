@@ -24,6 +24,13 @@ struct Step {
   uint64_t byteCount = 0;
   int64_t checksum = -1;
   uint8_t seal[sealBytes];
+
+  /** Lets go of what it names. */
+  void release() {
+    source = nullptr;
+    target = nullptr;
+    place = nullptr;
+  }
 };
 
 /** Checks the step at `index` of a batch. 0, or -EINVAL with the path of the wrong field as the problem. */
