@@ -41,8 +41,8 @@ uint64_t Arguments::whole(size_t index, const char* name, uint64_t least, uint64
       isWhole(value, static_cast<double>(least), static_cast<double>(most)))
     return failed_ ? 0 : static_cast<uint64_t>(value);
   char why[96];
-  snprintf(why, sizeof why, "must be a whole number from %llu to %llu", static_cast<unsigned long long>(least),
-           static_cast<unsigned long long>(most));
+  snprintf(why, sizeof why, "must be a whole number from %llu to %llu",
+           static_cast<unsigned long long>(least), static_cast<unsigned long long>(most));
   wrong(name, why);
   return 0;
 }

@@ -15,9 +15,9 @@ struct View {
   size_t length = 0;
 };
 
-/** The arguments of one call, checked by declaration: each getter names what it wants, the first thing wrong is kept
- *  as a sentence with the path of the field, and after it every getter gives zero. So a binding reads
- *  `get, get, get; if (failed()) return raise();`. */
+/** The arguments of one call, checked by declaration: each getter names what it wants, the first thing wrong
+ * is kept as a sentence with the path of the field, and after it every getter gives zero. So a binding reads
+ * `get, get, get; if (failed()) return raise();`. */
 class Arguments {
  public:
   static constexpr size_t countMax = 4;

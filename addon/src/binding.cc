@@ -29,8 +29,8 @@ napi_value chain(napi_env env, napi_callback_info info) {
   const auto blockTokens = static_cast<uint32_t>(args.whole(2, "blockTokens", 1, 65536));
   const View<uint8_t> into = args.bytes(3, "into");
   if (args.failed()) return args.raise();
-  const int64_t count = terrace_chain(secret.data, secret.length, tokens.data, tokens.length, blockTokens, into.data,
-                                      into.length);
+  const int64_t count = terrace_chain(secret.data, secret.length, tokens.data, tokens.length, blockTokens,
+                                      into.data, into.length);
   return count < 0 ? args.raise(static_cast<int>(count)) : numberOf(env, static_cast<double>(count));
 }
 

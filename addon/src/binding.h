@@ -11,8 +11,8 @@ namespace terrace {
 
 class QueueBinding;
 
-/** What one environment (the main thread, or a worker thread of Node) keeps. Regions, places and doors belong to the
- *  process; queues to the environment that opened them. */
+/** What one environment (the main thread, or a worker thread of Node) keeps. Regions, places and doors belong
+ * to the process; queues to the environment that opened them. */
 struct Environment {
   napi_env env;
   napi_async_cleanup_hook_handle cleanup = nullptr;

@@ -58,7 +58,8 @@ napi_value drain(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-napi_value QueueBinding::open(Environment& environment, Arguments& args, uint32_t threadCount, napi_value onReady) {
+napi_value QueueBinding::open(Environment& environment, Arguments& args, uint32_t threadCount,
+                              napi_value onReady) {
   std::unique_ptr<QueueBinding> binding(new QueueBinding(environment));
   binding->wake_ = Wake::open(environment.env, onWake, onWakeEnded, binding.get());
   if (binding->wake_ == nullptr) {
@@ -125,7 +126,7 @@ void QueueBinding::look() {
   if (terrace_queue_waiting(handle_) == 1) callReady();
   if (environment_.ending) return;
   if (ended) return finishClose();
-  // A callback that drained, but not to the end, is called once more; one that drains later re-arms the queue itself.
+  // A callback that drained, but not to the end, is called again; one that drains later re-arms by that.
   if (drained_ != drainedBefore && terrace_queue_waiting(handle_) == 1) wake_->again();
 }
 

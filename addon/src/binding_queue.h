@@ -12,8 +12,8 @@
 
 namespace terrace {
 
-/** A queue as its environment sees it: who is to be called, what is in flight, whose arrays get the headers. All of it
- *  on the environment's thread. */
+/** A queue as its environment sees it: who is to be called, what is in flight, whose arrays get the headers.
+ * All of it on the environment's thread. */
 class QueueBinding {
  public:
   static napi_value open(Environment& environment, Arguments& args, uint32_t threadCount, napi_value onReady);
@@ -38,12 +38,12 @@ class QueueBinding {
   void look();
   void callReady();
   void finishClose();
-  /** Frees everything once the queue has ended, its wake is gone and nothing waits to be drained. Then this is gone. */
+  /** Deletes this once the queue has ended, its wake is gone and nothing waits to be drained. */
   void freeIfDone();
   void keepAlive();
 
-  void decode(Arguments& args, const double* numbers, uint32_t index, size_t sealsLength, const uint8_t* seals,
-              terrace_step& step);
+  void decode(Arguments& args, const double* numbers, uint32_t index, size_t sealsLength,
+              const uint8_t* seals, terrace_step& step);
   uint32_t sealsIndexOf(napi_value array);
   void putSeal(const terrace_completion& done, double* completion);
   void releaseSeals(uint64_t cookie);

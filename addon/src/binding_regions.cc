@@ -56,7 +56,7 @@ napi_value closeRegion(napi_env env, napi_callback_info info) {
 
 void onBufferGone(napi_env, void*, void* hold) { terrace_release_window(hold); }
 
-/** The ArrayBuffer over the whole region. One per region: an engine may not see the same memory through two. */
+/** The ArrayBuffer over the whole region. One per region: V8 may not see the same memory through two. */
 napi_value bufferOf(Arguments& args, uint32_t region) {
   auto& windows = Environment::of(args.env()).windows;
   napi_value buffer = nullptr;
@@ -70,7 +70,8 @@ napi_value bufferOf(Arguments& args, uint32_t region) {
   if (status == 0) status = terrace_window(region, 0, byteCount, &address, &hold);
   if (status < 0) return args.raise(status);
   napi_ref reference = nullptr;
-  if (napi_create_external_arraybuffer(args.env(), address, byteCount, onBufferGone, hold, &buffer) != napi_ok) {
+  if (napi_create_external_arraybuffer(args.env(), address, byteCount, onBufferGone, hold, &buffer) !=
+      napi_ok) {
     terrace_release_window(hold);
     args.wrong("region", "this Node cannot give a window of so many bytes");
     return args.raise();

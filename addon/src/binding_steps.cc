@@ -9,10 +9,22 @@ namespace terrace {
 namespace {
 
 /** Equal to stepFields of addon/native.ts, in its order. */
-enum Field { operation, ticket, sourceRegion, source, targetRegion, target, byteCount, place, checksum, seal };
+enum Field {
+  operation,
+  ticket,
+  sourceRegion,
+  source,
+  targetRegion,
+  target,
+  byteCount,
+  place,
+  checksum,
+  seal
+};
 constexpr size_t stepNumbers = 10;
-constexpr const char* fieldNames[stepNumbers] = {"operation",    "ticket", "sourceRegion", "source", "targetRegion",
-                                                 "target",       "byteCount", "place",     "checksum", "seal"};
+constexpr const char* fieldNames[stepNumbers] = {"operation",    "ticket", "sourceRegion", "source",
+                                                 "targetRegion", "target", "byteCount",    "place",
+                                                 "checksum",     "seal"};
 /** Equal to completionFields. */
 constexpr size_t completionNumbers = 4;
 /** Completions moved at a time, through the stack. */
@@ -60,7 +72,8 @@ void QueueBinding::decode(Arguments& args, const double* numbers, uint32_t index
                           const uint8_t* seals, terrace_step& step) {
   for (size_t field = 0; field < stepNumbers; field++) {
     const Range range = rangeOf(field, sealsLength);
-    if (field == ticket || isWhole(numbers[field], range.least, range.most) || (field == seal && numbers[field] == -1))
+    if (field == ticket || isWhole(numbers[field], range.least, range.most) ||
+        (field == seal && numbers[field] == -1))
       continue;
     char path[48], why[96];
     snprintf(path, sizeof path, "steps[%u].%s", index, fieldNames[field]);
@@ -83,8 +96,8 @@ void QueueBinding::decode(Arguments& args, const double* numbers, uint32_t index
     memcpy(step.seal, seals + static_cast<size_t>(numbers[seal]), sealBytes);
 }
 
-napi_value QueueBinding::submit(Arguments& args, const View<double>& numbers, uint32_t stepCount, napi_value seals,
-                                size_t sealsLength) {
+napi_value QueueBinding::submit(Arguments& args, const View<double>& numbers, uint32_t stepCount,
+                                napi_value seals, size_t sealsLength) {
   if (stepCount > numbers.length / stepNumbers) {
     args.wrong("stepCount", "the array has fewer steps");
     return args.raise();
@@ -100,7 +113,8 @@ napi_value QueueBinding::submit(Arguments& args, const View<double>& numbers, ui
   const uint32_t sealsIndex = wanting > 0 ? sealsIndexOf(seals) : 0;
   for (uint32_t i = 0; i < stepCount; i++)
     if (steps_[i].operation == TERRACE_READ && steps_[i].has_seal)
-      steps_[i].cookie = cookieOf(sealsIndex, static_cast<uint32_t>(numbers.data[size_t{i} * stepNumbers + seal]));
+      steps_[i].cookie =
+          cookieOf(sealsIndex, static_cast<uint32_t>(numbers.data[size_t{i} * stepNumbers + seal]));
   const int taken = terrace_submit(handle_, steps_.data(), stepCount);
   for (int i = 0; i < taken; i++)
     if (steps_[static_cast<size_t>(i)].cookie != 0) seals_[sealsIndex].waiting++;
@@ -148,7 +162,8 @@ void QueueBinding::putSeal(const terrace_completion& done, double* completion) {
   size_t length = 0;
   // Asked for again: the array may have been taken away (transferred) since.
   if (napi_get_reference_value(environment_.env, row.array, &array) == napi_ok && array != nullptr &&
-      napi_get_typedarray_info(environment_.env, array, nullptr, &length, &data, nullptr, nullptr) == napi_ok &&
+      napi_get_typedarray_info(environment_.env, array, nullptr, &length, &data, nullptr, nullptr) ==
+          napi_ok &&
       data != nullptr && length >= offset + sealBytes)
     memcpy(static_cast<uint8_t*>(data) + offset, done.seal, sealBytes);
   else

@@ -35,7 +35,7 @@ void onBusError(int signal, siginfo_t* info, void* context) {
   } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
     previous.sa_handler(signal);
   } else {
-    // Not ours: the access is repeated under the former disposition and ends the process with the right signal.
+    // Not ours: the access is repeated under the former disposition, and ends the process as it would have.
     sigaction(SIGBUS, &previous, nullptr);
   }
 }

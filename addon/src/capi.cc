@@ -41,10 +41,11 @@ uint32_t terrace_abi_version(void) { return TERRACE_ABI_VERSION; }
 const char* terrace_problem(void) { return lastProblem(); }
 
 size_t terrace_describe(char* into, size_t into_bytes) {
-  const int length = snprintf(into, into_bytes,
-                              "{\"abiVersion\":%u,\"crc32c\":\"%s\",\"sha256\":\"%s\",\"fileIo\":[\"threads\"],"
-                              "\"directIo\":true,\"cuda\":false,\"nixl\":false,\"compiler\":\"%s\"}",
-                              TERRACE_ABI_VERSION, crc32cKind(), shaChosen().kind, __VERSION__);
+  const int length =
+      snprintf(into, into_bytes,
+               "{\"abiVersion\":%u,\"crc32c\":\"%s\",\"sha256\":\"%s\",\"fileIo\":[\"threads\"],"
+               "\"directIo\":true,\"cuda\":false,\"nixl\":false,\"compiler\":\"%s\"}",
+               TERRACE_ABI_VERSION, crc32cKind(), shaChosen().kind, __VERSION__);
   return length < 0 ? 0 : static_cast<size_t>(length);
 }
 
@@ -61,7 +62,8 @@ int terrace_window(uint32_t handle, uint64_t offset, uint64_t byte_count, void**
   std::shared_ptr<Region> region = regionOf(handle);
   if (region == nullptr) return -EINVAL;
   if (!region->isMemory()) return refuse(-EINVAL, "region: %u is a file, it has no window", handle);
-  if (!region->writable) return refuse(-EINVAL, "region: %u is open for reading only, it has no window", handle);
+  if (!region->writable)
+    return refuse(-EINVAL, "region: %u is open for reading only, it has no window", handle);
   if (region->fragile)
     return refuse(-EINVAL, "region: %u can be shortened by its owner, it has no window", handle);
   if (offset > region->byteCount) return refuse(-EINVAL, "offset: outside region %u", handle);
@@ -93,7 +95,9 @@ int terrace_open_place(const terrace_plane* planes, uint32_t plane_count, uint32
 }
 int terrace_close_place(uint32_t place) { return closePlace(place); }
 
-int terrace_open_queue(const terrace_queue_options* options, uint32_t* queue) { return Queue::open(*options, queue); }
+int terrace_open_queue(const terrace_queue_options* options, uint32_t* queue) {
+  return Queue::open(*options, queue);
+}
 int terrace_queue_descriptor(uint32_t handle) {
   const std::shared_ptr<Queue> queue = queueOf(handle);
   return queue == nullptr ? -EINVAL : queue->descriptor();
@@ -140,7 +144,8 @@ int64_t terrace_chain(const uint8_t* secret, size_t secret_bytes, const uint32_t
                       uint32_t block_tokens, uint8_t* into, size_t into_bytes) {
   if (block_tokens < 1 || block_tokens > 65536) return refuse(-EINVAL, "blockTokens: must be 1 to 65536");
   const size_t wanted = token_count / block_tokens * keyBytes;
-  if (into_bytes < wanted) return refuse(-EINVAL, "into: has %zu bytes, the keys need %zu", into_bytes, wanted);
+  if (into_bytes < wanted)
+    return refuse(-EINVAL, "into: has %zu bytes, the keys need %zu", into_bytes, wanted);
   return static_cast<int64_t>(chain(secret, secret_bytes, tokens, token_count, block_tokens, into));
 }
 uint32_t terrace_crc32c(const void* bytes, size_t byte_count, uint32_t previous) {

@@ -1,11 +1,11 @@
-/** The C ABI of the data plane. The Node binding is one user of it; C programs, Python (ctypes) and machines without
- *  Node are others. Rules:
- *  - Handles are 32-bit numbers, never pointers; 0 is no handle; a closed handle is never given out again soon.
+/** The C ABI of the data plane. The Node binding is one user of it; C programs, Python (ctypes) and machines
+ * without Node are others.
+ *  - Handles are 32-bit numbers, never pointers; 0 is no handle; a closed one stays dead for thousands more.
  *  - Every function returns 0 (or a count) when it did what it says, and minus an errno when it did nothing.
  *    `terrace_problem` then has a sentence with the path of the wrong field.
  *  - Structures start with their own size, set by the caller; a size this library does not know is refused.
  *  - Nothing here waits for a step, except `terrace_wait_queue`.
- *  - Any thread may call anything; only `terrace_free_queue` must be the last call on its queue. */
+ *  - Any thread may call anything at any time. */
 #ifndef TERRACE_CAPI_H
 #define TERRACE_CAPI_H
 
@@ -18,7 +18,7 @@ extern "C" {
 
 #define TERRACE_API __attribute__((visibility("default")))
 
-/** Changes whenever a function, structure, step or status below does. Equal to abiVersion of addon/native.ts. */
+/** Changes whenever something below does. Equal to abiVersion of addon/native.ts. */
 #define TERRACE_ABI_VERSION 1
 #define TERRACE_SEAL_BYTES 256
 #define TERRACE_TOKEN_BYTES 16
@@ -69,7 +69,8 @@ typedef struct terrace_completion {
   uint8_t seal[TERRACE_SEAL_BYTES];
 } terrace_completion;
 
-/** One plane of a place: piece (layer, block) starts at base_offset + layer * layer_stride + block * block_stride. */
+/** One plane of a place. Piece (layer, block) starts at
+ * base_offset + layer * layer_stride + block * block_stride. */
 typedef struct terrace_plane {
   uint32_t size;
   uint32_t reserved;
@@ -84,9 +85,9 @@ typedef struct terrace_queue_options {
   uint32_t size;
   uint32_t thread_count;
   /** Called from a worker thread when completions wait or the queue has ended; NULL: the descriptor of
-   *  `terrace_queue_descriptor` becomes readable instead. */
-  void (*ready)(void *context);
-  void *context;
+   * `terrace_queue_descriptor` becomes readable instead. */
+  void (*ready)(void* context);
+  void* context;
 } terrace_queue_options;
 
 typedef struct terrace_peer {
@@ -98,32 +99,33 @@ typedef struct terrace_peer {
 
 TERRACE_API uint32_t terrace_abi_version(void);
 /** Why the last call of this thread that returned a negative number did nothing. */
-TERRACE_API const char *terrace_problem(void);
-/** Writes a JSON text of the instruction sets and kinds of I/O in use, with an ending 0; returns its full length. */
-TERRACE_API size_t terrace_describe(char *into, size_t into_bytes);
+TERRACE_API const char* terrace_problem(void);
+/** Writes what is in use here as JSON (instruction sets, kinds of I/O), ended by 0; returns its length. */
+TERRACE_API size_t terrace_describe(char* into, size_t into_bytes);
 
-TERRACE_API int terrace_open_memory(uint64_t byte_count, uint32_t *region);
+TERRACE_API int terrace_open_memory(uint64_t byte_count, uint32_t* region);
 /** Takes the descriptor over when it returns 0; else it stays the caller's. */
-TERRACE_API int terrace_open_shared(int descriptor, uint64_t byte_count, int writable, uint32_t *region);
-TERRACE_API int terrace_open_file(const char *path, uint64_t byte_count, int direct, uint32_t *region);
+TERRACE_API int terrace_open_shared(int descriptor, uint64_t byte_count, int writable, uint32_t* region);
+TERRACE_API int terrace_open_file(const char* path, uint64_t byte_count, int direct, uint32_t* region);
 /** Steps that wait complete with TERRACE_CLOSED; the memory goes when the last running step has ended. */
 TERRACE_API int terrace_close_region(uint32_t region);
-/** Address of a range of a memory region, valid until `terrace_release_window` was called as often as this. */
-TERRACE_API int terrace_window(uint32_t region, uint64_t offset, uint64_t byte_count, void **address, void **hold);
-TERRACE_API void terrace_release_window(void *hold);
-TERRACE_API int terrace_region_byte_count(uint32_t region, uint64_t *byte_count);
+/** Address of a range of a memory region, valid until its `hold` is given to `terrace_release_window`. */
+TERRACE_API int terrace_window(uint32_t region, uint64_t offset, uint64_t byte_count, void** address,
+                               void** hold);
+TERRACE_API void terrace_release_window(void* hold);
+TERRACE_API int terrace_region_byte_count(uint32_t region, uint64_t* byte_count);
 TERRACE_API int terrace_descriptor(uint32_t region);
 
-TERRACE_API int terrace_open_place(const terrace_plane *planes, uint32_t plane_count, uint32_t *place);
+TERRACE_API int terrace_open_place(const terrace_plane* planes, uint32_t plane_count, uint32_t* place);
 TERRACE_API int terrace_close_place(uint32_t place);
 
-TERRACE_API int terrace_open_queue(const terrace_queue_options *options, uint32_t *queue);
+TERRACE_API int terrace_open_queue(const terrace_queue_options* options, uint32_t* queue);
 /** An eventfd, readable when completions wait or the queue has ended. Owned by the queue. */
 TERRACE_API int terrace_queue_descriptor(uint32_t queue);
 /** Checks all steps, then takes the first ones that fit; returns how many. Negative: none was taken. */
-TERRACE_API int terrace_submit(uint32_t queue, const terrace_step *steps, uint32_t step_count);
+TERRACE_API int terrace_submit(uint32_t queue, const terrace_step* steps, uint32_t step_count);
 /** Moves completions; an empty queue is armed again. Returns how many: 0 for a queue that was freed. */
-TERRACE_API int terrace_drain(uint32_t queue, terrace_completion *into, uint32_t into_count);
+TERRACE_API int terrace_drain(uint32_t queue, terrace_completion* into, uint32_t into_count);
 /** 1 when completions wait that no wake-up will tell of. */
 TERRACE_API int terrace_queue_waiting(uint32_t queue);
 /** Takes no more steps; waiting ones complete with TERRACE_CLOSED. Does not wait for running ones. */
@@ -136,16 +138,17 @@ TERRACE_API int terrace_wait_queue(uint32_t queue);
 TERRACE_API int terrace_free_queue(uint32_t queue);
 
 /** Keys of all whole token blocks, 32 bytes each; returns their number. */
-TERRACE_API int64_t terrace_chain(const uint8_t *secret, size_t secret_bytes, const uint32_t *tokens,
-                                  size_t token_count, uint32_t block_tokens, uint8_t *into, size_t into_bytes);
-TERRACE_API uint32_t terrace_crc32c(const void *bytes, size_t byte_count, uint32_t previous);
+TERRACE_API int64_t terrace_chain(const uint8_t* secret, size_t secret_bytes, const uint32_t* tokens,
+                                  size_t token_count, uint32_t block_tokens, uint8_t* into,
+                                  size_t into_bytes);
+TERRACE_API uint32_t terrace_crc32c(const void* bytes, size_t byte_count, uint32_t previous);
 
-TERRACE_API int terrace_peer_of(int socket_descriptor, terrace_peer *peer);
-TERRACE_API int terrace_open_door(const char *path, uint32_t *door);
+TERRACE_API int terrace_peer_of(int socket_descriptor, terrace_peer* peer);
+TERRACE_API int terrace_open_door(const char* path, uint32_t* door);
 TERRACE_API int terrace_close_door(uint32_t door);
 /** The descriptor handed in under the token, now the caller's; -ENOENT when none was. Never waits. */
-TERRACE_API int terrace_take_descriptor(uint32_t door, const uint8_t *token);
-TERRACE_API int terrace_hand_descriptor(const char *path, const uint8_t *token, int descriptor);
+TERRACE_API int terrace_take_descriptor(uint32_t door, const uint8_t* token);
+TERRACE_API int terrace_hand_descriptor(const char* path, const uint8_t* token, int descriptor);
 
 #ifdef __cplusplus
 }

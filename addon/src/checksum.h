@@ -17,16 +17,16 @@ struct CrcChoice {
   const char* kind;
 };
 
-/** x to the power of `exponent` modulo the polynomial, reflected: the factor that moves a remainder forward. */
+/** x to the power of `exponent` modulo the polynomial, reflected: it moves a remainder forward. */
 uint32_t crcPower(uint64_t exponent);
 uint32_t crcMultiply(uint32_t left, uint32_t right);
 uint32_t crcPortable(uint32_t remainder, const uint8_t* bytes, size_t byteCount);
 /** What this CPU has beyond the portable form; `run` is null for nothing. `nth` 0 is the fastest one. */
 CrcChoice crcOfThisCpu(int nth);
 
-/** Pieces of equal length, copied and summed in one pass over the registers: what is summed is what is stored, whoever
- *  writes to the source meanwhile. `pieceBytes` must be a multiple of `pieceUnitBytes`. With `streaming` the stores go
- *  past the caches. Gives the remainder after all pieces. */
+/** Pieces of equal length, copied and summed in one pass over the registers: what is summed is what is
+ * stored, whoever writes to the source meanwhile. `pieceBytes` must be a multiple of `pieceUnitBytes`. With
+ * `streaming` the stores go past the caches. Gives the remainder after all pieces. */
 struct Pieces {
   uint8_t* target;
   const uint8_t* source;

@@ -21,8 +21,7 @@ uint64_t wordAt(const uint8_t* bytes) {
   return word;
 }
 
-/** Bytes of one of the three streams that run side by side; long, because joining them is done without a
- *  carry-less multiplication. */
+/** Bytes of one of the three streams that run side by side; many, because joining them takes long here. */
 constexpr size_t streamBytes = 4096;
 
 struct StreamFactors {

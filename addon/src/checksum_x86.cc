@@ -18,12 +18,11 @@ uint64_t wordAt(const uint8_t* bytes) {
   return word;
 }
 
-/** Bytes of one of the three streams that run side by side: the instruction gives a result every cycle, but each
- *  takes three. */
+/** Bytes of one of three streams side by side: the instruction can start every cycle, but takes three. */
 constexpr size_t streamBytes = 1024;
 
-/** Factors that move a remainder over one and two streams. The product of two reflected numbers, fed to the CRC
- *  instruction, gains x^33: the exponents are smaller by that. */
+/** Factors that move a remainder over one and two streams. The product of two reflected numbers, fed to the
+ * CRC instruction, gains x^33: the exponents are smaller by that. */
 struct StreamFactors {
   uint32_t over1 = crcPower(streamBytes * 8 - 33);
   uint32_t over2 = crcPower(streamBytes * 16 - 33);
@@ -62,8 +61,8 @@ CRC_SSE42 uint32_t crcSse42(uint32_t remainder, const uint8_t* bytes, size_t byt
   return remainder;
 }
 
-/** Factors of a fold over `distance` bits: for the low and the high 64 bits of each 128-bit lane. A product of
- *  reflected 64-bit numbers gains one power of x. */
+/** Factors of a fold over `distance` bits: for the low and the high 64 bits of each 128-bit lane. A product
+ * of reflected 64-bit numbers gains one power of x. */
 struct FoldFactors {
   uint64_t low, high;
   explicit FoldFactors(uint64_t distance)
@@ -88,7 +87,7 @@ CRC_AVX512 inline __m512i folded(__m512i lanes, __m512i factors, __m512i onto) {
   return _mm512_ternarylogic_epi64(low, high, onto, 0x96);
 }
 
-/** Four 512-bit remainders, each of every fourth 64 bytes, brought together and reduced by the CRC instruction. */
+/** Four 512-bit remainders, each of every fourth 64 bytes, joined and reduced by the CRC instruction. */
 CRC_AVX512 inline uint32_t reduced(__m512i a, __m512i b, __m512i c, __m512i d) {
   const FoldTable& table = foldTable();
   d = folded(a, factorLanes(table.by1536), d);
@@ -156,12 +155,14 @@ CRC_AVX512 uint32_t piecesAvx512(uint32_t remainder, const Pieces& pieces) {
 
 uint32_t piecesChosen(uint32_t remainder, const Pieces& pieces) {
   const bool aligned = (reinterpret_cast<uintptr_t>(pieces.target) | pieces.targetStride) % 64 == 0;
-  return pieces.streaming && aligned ? piecesAvx512<true>(remainder, pieces) : piecesAvx512<false>(remainder, pieces);
+  return pieces.streaming && aligned ? piecesAvx512<true>(remainder, pieces)
+                                     : piecesAvx512<false>(remainder, pieces);
 }
 
 bool hasAvx512() {
-  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("vpclmulqdq");
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul") &&
+         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("vpclmulqdq");
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class SlotSum {
 
 uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/** Copies pieces with the chunks of `slot` (source or target) summed after each was copied; goes on from `sum`. */
+/** Copies pieces; every chunk of `slot` (source or target) is summed after it was copied, on top of `sum`. */
 uint32_t copyInChunks(const Pieces& pieces, const uint8_t* slot, uint32_t sum) {
   SlotSum slotSum(slot, sum);
   uint8_t* target = pieces.target;
@@ -64,8 +64,9 @@ uint32_t gather(const uint8_t* region, const Place& place, uint64_t block, uint8
   for (uint32_t i = 0; i < place.planeCount; i++) {
     const Plane& plane = place.planes[i];
     const uint8_t* const first = region + plane.baseOffset + block * plane.blockStride;
-    sum = copyPieces({slot, first, plane.pieceBytes, plane.layerStride, plane.pieceBytes, plane.layerCount, streaming},
-                     slot, sum);
+    sum = copyPieces(
+        {slot, first, plane.pieceBytes, plane.layerStride, plane.pieceBytes, plane.layerCount, streaming},
+        slot, sum);
     slot += plane.layerCount * plane.pieceBytes;
   }
   return sum;
@@ -77,8 +78,9 @@ uint32_t scatter(const uint8_t* slot, const Place& place, uint64_t block, uint8_
   for (uint32_t i = 0; i < place.planeCount; i++) {
     const Plane& plane = place.planes[i];
     uint8_t* const first = region + plane.baseOffset + block * plane.blockStride;
-    sum = copyPieces({first, slot, plane.layerStride, plane.pieceBytes, plane.pieceBytes, plane.layerCount, streaming},
-                     slot, sum);
+    sum = copyPieces(
+        {first, slot, plane.layerStride, plane.pieceBytes, plane.pieceBytes, plane.layerCount, streaming},
+        slot, sum);
     slot += plane.layerCount * plane.pieceBytes;
   }
   return sum;
@@ -88,7 +90,8 @@ uint32_t copySummed(const uint8_t* source, uint8_t* target, uint64_t byteCount) 
   const uint64_t rest = byteCount % pieceUnitBytes;
   const uint64_t whole = byteCount - rest;
   uint32_t sum = 0;
-  if (whole > 0) sum = copyPieces({target, source, 0, 0, whole, 1, byteCount >= streamingBytesMin}, target, sum);
+  if (whole > 0)
+    sum = copyPieces({target, source, 0, 0, whole, 1, byteCount >= streamingBytesMin}, target, sum);
   return copyInChunks({target + whole, source + whole, 0, 0, rest, 1, false}, target + whole, sum);
 }
 

@@ -18,7 +18,8 @@ int addressOf(const char* path, sockaddr_un& address) {
   address.sun_family = AF_UNIX;
   const size_t length = strlen(path);
   if (length == 0 || length >= sizeof address.sun_path)
-    return refuse(-ENAMETOOLONG, "path: must have 1 to %zu bytes, not %zu", sizeof address.sun_path - 1, length);
+    return refuse(-ENAMETOOLONG, "path: must have 1 to %zu bytes, not %zu", sizeof address.sun_path - 1,
+                  length);
   memcpy(address.sun_path, path, length);
   return 0;
 }
@@ -68,7 +69,8 @@ Received receive(int connection, uint8_t* token, int* descriptor) {
         close(one);
     }
   }
-  if (found == 1 && count == static_cast<ssize_t>(tokenBytes) && (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == 0) {
+  if (found == 1 && count == static_cast<ssize_t>(tokenBytes) &&
+      (message.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) == 0) {
     memcpy(token, bytes, tokenBytes);
     return Received::descriptor;
   }
@@ -101,7 +103,7 @@ int Door::listenAt(const char* path) {
   if (const int failed = addressOf(path, address)) return failed;
   listener_ = seqpacket();
   if (listener_ < 0) return refuseErrno(errno, "path: %s", path);
-  // The mode of the descriptor becomes the mode of the socket file: there is no moment in which others may connect.
+  // The descriptor's mode becomes the socket file's: there is no moment in which others may connect.
   if (fchmod(listener_, 0600) != 0) return refuseErrno(errno, "path: %s", path);
   const auto* const generic = reinterpret_cast<const sockaddr*>(&address);
   int bound = bind(listener_, generic, sizeof address);
@@ -114,7 +116,9 @@ int Door::listenAt(const char* path) {
     device_ = status.st_dev;
     inode_ = status.st_ino;
   }
-  return listen(listener_, static_cast<int>(waitingDescriptorsMax)) == 0 ? 0 : refuseErrno(errno, "path: %s", path);
+  return listen(listener_, static_cast<int>(waitingDescriptorsMax)) == 0
+             ? 0
+             : refuseErrno(errno, "path: %s", path);
 }
 
 Door::~Door() {
@@ -123,7 +127,8 @@ Door::~Door() {
   if (listener_ >= 0) close(listener_);
   struct stat status;
   // Only our own file: another door may have been opened at this path since.
-  if (!path_.empty() && lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_)
+  if (!path_.empty() && lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
+      status.st_ino == inode_)
     unlink(path_.c_str());
 }
 
@@ -150,7 +155,7 @@ void Door::acceptAll() {
       continue;
     }
     connections_.push_back(connection);
-    // Received at once, so that a full row of silent connections cannot push out one that has something to give.
+    // At once, so that silent connections cannot push out one that has something to give.
     receiveAll();
     if (connections_.size() > waitingDescriptorsMax) {
       close(connections_.front());

@@ -12,9 +12,9 @@
 
 namespace terrace {
 
-/** A listening unix socket (SOCK_SEQPACKET, mode 0600) at which processes of the same user hand in one descriptor per
- *  connection, under a name of 16 bytes that they also tell by another way. It has no thread: it looks at what came
- *  whenever somebody asks. */
+/** A listening unix socket (SOCK_SEQPACKET, mode 0600) at which processes of the same user hand in one
+ * descriptor per connection, under a name of 16 bytes that they also tell by another way. It has no thread:
+ * it looks at what came whenever somebody asks. */
 class Door {
  public:
   static int open(const char* path, uint32_t* handle);

@@ -22,7 +22,8 @@ bool fallBack(Region& file) {
 FileMove writeAll(Region& file, uint64_t offset, const uint8_t* bytes, uint64_t byteCount) {
   uint64_t done = 0;
   while (done < byteCount) {
-    const ssize_t count = pwrite(file.descriptor, bytes + done, byteCount - done, static_cast<off_t>(offset + done));
+    const ssize_t count =
+        pwrite(file.descriptor, bytes + done, byteCount - done, static_cast<off_t>(offset + done));
     if (count > 0) {
       done += static_cast<uint64_t>(count);
     } else if (count == 0) {
@@ -53,7 +54,8 @@ FileMove writeSlot(Region& file, uint64_t offset, uint8_t* payload, uint64_t byt
   const uint64_t rounded = pageRounded(byteCount);
   memset(payload + byteCount, 0, rounded - byteCount);
   const FileMove moved = writeAll(file, offset + slotPageBytes, payload, rounded);
-  if (moved.status != TERRACE_OK) return {moved.status, moved.byteCount < byteCount ? moved.byteCount : byteCount};
+  if (moved.status != TERRACE_OK)
+    return {moved.status, moved.byteCount < byteCount ? moved.byteCount : byteCount};
   memcpy(page, seal, sealBytes);
   memset(page + sealBytes, 0, slotPageBytes - sealBytes);
   return {writeAll(file, offset, page, slotPageBytes).status, byteCount};

@@ -7,8 +7,9 @@
 
 namespace terrace {
 
-/** Table from handles to owned things. A handle carries its kind and a generation: a stale or foreign one is found
- *  out instead of naming somebody else's thing. Layout: 4 bits kind, 14 bits generation, 14 bits index. */
+/** Table from handles to owned things. A handle carries its kind and a generation: a stale or foreign one is
+ * found out instead of naming somebody else's thing.
+ * Layout: 4 bits kind, 14 bits generation, 14 bits index. */
 template <typename Thing, uint32_t kind>
 class Handles {
   static_assert(kind >= 1 && kind <= 15, "0 is no handle");

@@ -7,24 +7,24 @@ namespace terrace {
 /** Every numeric limit of the native side, with unit and reason. */
 
 /** Slots start at multiples of this, in bytes; the header page of a stored block is one of them. The largest
- *  alignment that direct I/O asks for in practice. Equal to slotPageBytes of tiers/block/limits.ts. */
+ * alignment that direct I/O asks for in practice. Equal to slotPageBytes of tiers/block/limits.ts. */
 constexpr uint64_t slotPageBytes = 4096;
 /** Bytes of a seal at the start of a header page. Equal to sealByteCount of tiers/block/seal.ts. */
 constexpr uint64_t sealBytes = 256;
-/** Steps of one queue that were taken and not yet drained. Both rings have this length, so neither can overflow. */
+/** Steps of one queue, taken and not yet drained. Both rings have this length: neither can overflow. */
 constexpr uint32_t queueStepsMax = 4096;
 /** Threads of one queue. More than this many blocking reads no longer helps one drive. */
 constexpr uint32_t queueThreadsMax = 64;
 /** Planes of a place, layers of a plane. Equal to the limits of a layout. */
 constexpr uint32_t placePlanesMax = 8;
 constexpr uint64_t placeLayersMax = 65536;
-/** Largest offset or count, in bytes: what a JavaScript number holds exactly. Sums of two never overflow 64 bits. */
+/** Largest offset or count, in bytes: what a JavaScript number holds exactly. Sums never overflow 64 bits. */
 constexpr uint64_t byteCountMax = (uint64_t{1} << 53) - 1;
 /** Bytes that are summed while they are still in the first-level cache. */
 constexpr uint64_t sumChunkBytes = 16384;
-/** Payloads of this many bytes and more are stored past the caches: they would only push out what is needed sooner. */
+/** Payloads from this many bytes are stored past the caches: they would push out what is needed sooner. */
 constexpr uint64_t streamingBytesMin = 262144;
-/** Descriptors and connections that wait at a door. Equal to waitingDescriptorsMax of tiers/block/limits.ts. */
+/** Descriptors, and connections, that wait at a door. As in tiers/block/limits.ts. */
 constexpr uint32_t waitingDescriptorsMax = 64;
 /** Bytes of the name under which a descriptor is handed in. */
 constexpr uint32_t tokenBytes = 16;

@@ -15,7 +15,7 @@
 namespace terrace {
 namespace {
 
-/** Holds SIGXFSZ back while a file grows: past a limit of this process the call must say EFBIG, not end us. */
+/** Holds SIGXFSZ back while a file grows: past this process's limit the call must say EFBIG, not end us. */
 class LimitSignalHeld {
  public:
   LimitSignalHeld() {

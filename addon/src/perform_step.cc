@@ -23,8 +23,8 @@ uint8_t* slotOf(const std::shared_ptr<Region>& region, uint64_t at) { return reg
 
 void writeFile(Work& work) {
   const Step& step = work.step;
-  const FileMove moved = writeSlot(*step.target, step.targetAt, slotOf(step.source, step.sourceAt), step.byteCount,
-                                   step.seal, work.page);
+  const FileMove moved = writeSlot(*step.target, step.targetAt, slotOf(step.source, step.sourceAt),
+                                   step.byteCount, step.seal, work.page);
   work.status = moved.status;
   work.byteCount = moved.byteCount;
 }
@@ -42,10 +42,12 @@ void copyMemory(Work& work) {
   const Step& step = work.step;
   switch (step.operation) {
     case TERRACE_GATHER:
-      work.checksum = gather(step.source->base, *step.place, step.sourceAt, slotOf(step.target, step.targetAt));
+      work.checksum =
+          gather(step.source->base, *step.place, step.sourceAt, slotOf(step.target, step.targetAt));
       break;
     case TERRACE_SCATTER:
-      work.checksum = scatter(slotOf(step.source, step.sourceAt), *step.place, step.targetAt, step.target->base);
+      work.checksum =
+          scatter(slotOf(step.source, step.sourceAt), *step.place, step.targetAt, step.target->base);
       break;
     case TERRACE_COPY:
       work.checksum =

@@ -37,7 +37,8 @@ int openPlace(const terrace_plane* planes, uint32_t planeCount, uint32_t* handle
     if (given.layer_count < 1 || given.layer_count > placeLayersMax)
       return refuse(-EINVAL, "planes[%u].layerCount: must be 1 to %" PRIu64, i, placeLayersMax);
     if (given.piece_bytes < 1 || given.piece_bytes > byteCountMax / placeLayersMax)
-      return refuse(-EINVAL, "planes[%u].pieceBytes: must be 1 to %" PRIu64, i, byteCountMax / placeLayersMax);
+      return refuse(-EINVAL, "planes[%u].pieceBytes: must be 1 to %" PRIu64, i,
+                    byteCountMax / placeLayersMax);
     place->planes[i] = {given.base_offset, given.layer_stride, given.block_stride, given.layer_count,
                         given.piece_bytes};
     place->payloadBytes += given.layer_count * given.piece_bytes;

@@ -18,8 +18,8 @@ struct Plane {
   uint64_t pieceBytes = 0;
 };
 
-/** Where the pieces of blocks lie in an engine's region: an affine map from (plane, layer, block) to an offset.
- *  The payload of a block is its planes in order, each layer by layer. */
+/** Where the pieces of blocks lie in an engine's region: an affine map from (plane, layer, block) to an
+ * offset. The payload of a block is its planes in order, each layer by layer. */
 struct Place {
   Plane planes[placePlanesMax];
   uint32_t planeCount = 0;

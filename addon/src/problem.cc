@@ -15,16 +15,24 @@ struct Name {
   const char* name;
 };
 constexpr Name names[] = {
-    {EPERM, "EPERM"},   {ENOENT, "ENOENT"},         {EINTR, "EINTR"},           {EIO, "EIO"},
-    {EBADF, "EBADF"},   {EAGAIN, "EAGAIN"},         {ENOMEM, "ENOMEM"},         {EACCES, "EACCES"},
-    {EFAULT, "EFAULT"}, {EBUSY, "EBUSY"},           {EEXIST, "EEXIST"},         {ENODEV, "ENODEV"},
-    {ENOTDIR, "ENOTDIR"}, {EISDIR, "EISDIR"},       {EINVAL, "EINVAL"},         {ENFILE, "ENFILE"},
-    {EMFILE, "EMFILE"}, {EFBIG, "EFBIG"},           {ENOSPC, "ENOSPC"},         {EROFS, "EROFS"},
-    {EPIPE, "EPIPE"},   {ENAMETOOLONG, "ENAMETOOLONG"}, {ELOOP, "ELOOP"},       {EOVERFLOW, "EOVERFLOW"},
-    {ENOTSOCK, "ENOTSOCK"}, {EOPNOTSUPP, "EOPNOTSUPP"}, {EADDRINUSE, "EADDRINUSE"},
-    {ECONNREFUSED, "ECONNREFUSED"}, {ECONNRESET, "ECONNRESET"}, {ETIMEDOUT, "ETIMEDOUT"},
-    {EDQUOT, "EDQUOT"}, {ENOSYS, "ENOSYS"},         {ENXIO, "ENXIO"},           {ESTALE, "ESTALE"},
-    {ETXTBSY, "ETXTBSY"}, {EPROTOTYPE, "EPROTOTYPE"},
+    {EPERM, "EPERM"},           {ENOENT, "ENOENT"},
+    {EINTR, "EINTR"},           {EIO, "EIO"},
+    {EBADF, "EBADF"},           {EAGAIN, "EAGAIN"},
+    {ENOMEM, "ENOMEM"},         {EACCES, "EACCES"},
+    {EFAULT, "EFAULT"},         {EBUSY, "EBUSY"},
+    {EEXIST, "EEXIST"},         {ENODEV, "ENODEV"},
+    {ENOTDIR, "ENOTDIR"},       {EISDIR, "EISDIR"},
+    {EINVAL, "EINVAL"},         {ENFILE, "ENFILE"},
+    {EMFILE, "EMFILE"},         {EFBIG, "EFBIG"},
+    {ENOSPC, "ENOSPC"},         {EROFS, "EROFS"},
+    {EPIPE, "EPIPE"},           {ENAMETOOLONG, "ENAMETOOLONG"},
+    {ELOOP, "ELOOP"},           {EOVERFLOW, "EOVERFLOW"},
+    {ENOTSOCK, "ENOTSOCK"},     {EOPNOTSUPP, "EOPNOTSUPP"},
+    {EADDRINUSE, "EADDRINUSE"}, {ECONNREFUSED, "ECONNREFUSED"},
+    {ECONNRESET, "ECONNRESET"}, {ETIMEDOUT, "ETIMEDOUT"},
+    {EDQUOT, "EDQUOT"},         {ENOSYS, "ENOSYS"},
+    {ENXIO, "ENXIO"},           {ESTALE, "ESTALE"},
+    {ETXTBSY, "ETXTBSY"},       {EPROTOTYPE, "EPROTOTYPE"},
 };
 
 }  // namespace

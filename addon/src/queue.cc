@@ -38,7 +38,7 @@ int Queue::start(const terrace_queue_options& options) {
   steps_.resize(queueStepsMax);
   completions_.resize(queueStepsMax);
   threads_.reserve(options.thread_count);
-  // Signals of the process belong to its own threads; a SIGBUS of a copy is delivered to the copying thread anyway.
+  // Signals of the process belong to its own threads. Those of a copy itself are always its thread's.
   sigset_t all, before;
   sigfillset(&all);
   for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, own);
@@ -69,7 +69,8 @@ void* Queue::run(void* given) {
   snprintf(name, sizeof name, "terrace-io-%u", thread.number);
   pthread_setname_np(pthread_self(), name);
   void* page = nullptr;
-  if (posix_memalign(&page, slotPageBytes, slotPageBytes) == 0) thread.queue->work(static_cast<uint8_t*>(page));
+  if (posix_memalign(&page, slotPageBytes, slotPageBytes) == 0)
+    thread.queue->work(static_cast<uint8_t*>(page));
   free(page);
   // The last one out tells the owner. The queue is still there: its destructor joins this thread first.
   if (--thread.queue->running_ == 0) thread.queue->wake();
@@ -81,9 +82,11 @@ void Queue::work(uint8_t* page) {
   for (;;) {
     stepsCame_.wait(lock, [this] { return stepsHead_ != stepsTail_ || stopping_; });
     if (stepsHead_ == stepsTail_) return;
-    const Step step = std::move(steps_[stepsHead_++ % queueStepsMax]);
+    Step step = std::move(steps_[stepsHead_++ % queueStepsMax]);
     lock.unlock();
     complete(step, page);
+    // Outside the lock: the last one to hold a closed region unmaps it.
+    step.release();
     lock.lock();
   }
 }
@@ -130,7 +133,8 @@ int Queue::submit(const terrace_step* given, uint32_t count) {
     const std::lock_guard<std::mutex> lock(stepsMutex_);
     if (stopping_) failed = refuse(-EPIPE, "queue: is closing");
     // Only this thread adds; others can only make more room.
-    for (uint32_t i = 0; i < taken && failed == 0; i++) steps_[stepsTail_++ % queueStepsMax] = std::move(resolved_[i]);
+    for (uint32_t i = 0; i < taken && failed == 0; i++)
+      steps_[stepsTail_++ % queueStepsMax] = std::move(resolved_[i]);
     if (failed == 0) inFlight_ += taken;
   }
   if (failed != 0) {
@@ -169,6 +173,7 @@ void Queue::stop() {
 }
 
 void Queue::join() {
+  const std::lock_guard<std::mutex> joining(joinMutex_);
   if (joined_) return;
   joined_ = true;
   for (const Thread& thread : threads_) pthread_join(thread.id, nullptr);

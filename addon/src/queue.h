@@ -15,11 +15,11 @@
 
 namespace terrace {
 
-/** Two rings and the threads between them. Steps go in from above, completions come out; the number of steps taken and
- *  not yet drained is limited to the length of the rings, so a worker never waits for room.
+/** Two rings and the threads between them. Steps go in from above, completions come out; the number of steps
+ * taken and not yet drained is limited to the length of the rings, so a worker never waits for room.
  *
- *  Waking: the owner is told once that completions wait, and again only after it has found the ring empty. Both
- *  happen under the ring's lock, so no wake-up is lost. */
+ * Waking: the owner is told once that completions wait, and again only after it has found the ring empty.
+ * Both happen under the ring's lock, so no wake-up is lost. */
 class Queue {
  public:
   static int open(const terrace_queue_options& options, uint32_t* handle);
@@ -75,6 +75,7 @@ class Queue {
   void* readyContext_ = nullptr;
   int descriptor_ = -1;
   std::vector<Thread> threads_;
+  std::mutex joinMutex_;
   bool joined_ = false;
 };
 

@@ -25,9 +25,10 @@ int publish(std::shared_ptr<Region> region, uint32_t* handle) {
 int map(Region& region) {
   const int protection = PROT_READ | (region.writable ? PROT_WRITE : 0);
   void* const base = mmap(nullptr, region.mappedBytes, protection, MAP_SHARED, region.descriptor, 0);
-  if (base == MAP_FAILED) return refuseErrno(errno, "byteCount: %" PRIu64 " bytes cannot be mapped", region.byteCount);
+  if (base == MAP_FAILED)
+    return refuseErrno(errno, "byteCount: %" PRIu64 " bytes cannot be mapped", region.byteCount);
   region.base = static_cast<uint8_t*>(base);
-  // A child that a library forks must not be able to keep or dump the pool.
+  // A core dump holds nobody's KV.
   madvise(base, region.mappedBytes, MADV_DONTDUMP);
   return 0;
 }
@@ -69,13 +70,15 @@ int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* hand
   if (byteCount < 1 || byteCount > byteCountMax) return refuse(-EINVAL, "byteCount: must be 1 or more");
   struct stat status;
   if (fstat(descriptor, &status) != 0) return refuseErrno(errno, "descriptor: %d", descriptor);
-  if (!S_ISREG(status.st_mode)) return refuse(-EINVAL, "descriptor: %d is not a file that can be mapped", descriptor);
+  if (!S_ISREG(status.st_mode))
+    return refuse(-EINVAL, "descriptor: %d is not a file that can be mapped", descriptor);
   if (static_cast<uint64_t>(status.st_size) < byteCount)
     return refuse(-EINVAL, "byteCount: %" PRIu64 " wanted, but the file has %" PRIu64, byteCount,
                   static_cast<uint64_t>(status.st_size));
   const int access = fcntl(descriptor, F_GETFL) & O_ACCMODE;
   if (access == O_WRONLY || (writable && access != O_RDWR))
-    return refuse(-EACCES, "descriptor: %d is not open for %s", descriptor, writable ? "writing and reading" : "reading");
+    return refuse(-EACCES, "descriptor: %d is not open for %s", descriptor,
+                  writable ? "writing and reading" : "reading");
   auto region = std::make_shared<Region>();
   region->kind = Region::Kind::shared;
   region->byteCount = byteCount;

@@ -9,8 +9,8 @@
 
 namespace terrace {
 
-/** Memory or storage that steps copy from or to. It lives as long as somebody holds it: the table, a step, a window.
- *  So closing one never pulls memory away from under a running copy. */
+/** Memory or storage that steps copy from or to. It lives as long as somebody holds it: the table, a step, a
+ * window. So closing one never pulls memory away from under a running copy. */
 struct Region {
   enum class Kind { memory, shared, file };
 
@@ -38,7 +38,7 @@ struct Region {
 using Regions = Handles<Region, 1>;
 Regions& regions();
 
-/** Each gives a handle and returns 0, or does nothing and returns minus an errno (problem.h has the reason). */
+/** Each gives a handle and returns 0, or does nothing and returns minus an errno (why: problem.h). */
 int openMemory(uint64_t byteCount, uint32_t* handle);
 int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* handle);
 int openFile(const char* path, uint64_t byteCount, bool direct, uint32_t* handle);

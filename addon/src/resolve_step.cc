@@ -32,29 +32,34 @@ struct Check {
     return inside(field, handle, region, at, paged ? pageRounded(given.byte_count) : given.byte_count);
   }
 
-  int fileSlot(const char* regionField, const char* field, uint32_t handle, const Region& region, uint64_t at) const {
+  int fileSlot(const char* regionField, const char* field, uint32_t handle, const Region& region,
+               uint64_t at) const {
     if (region.isMemory()) return wrong(regionField, "must be a file");
     if (at % slotPageBytes != 0) return wrong(field, "must be a multiple of 4096");
     return inside(field, handle, region, at, slotPageBytes + pageRounded(given.byte_count));
   }
 
-  int inside(const char* field, uint32_t handle, const Region& region, uint64_t at, uint64_t byteCount) const {
+  int inside(const char* field, uint32_t handle, const Region& region, uint64_t at,
+             uint64_t byteCount) const {
     if (at <= region.byteCount && byteCount <= region.byteCount - at) return 0;
     const bool startsInside = at < region.byteCount;
-    return refuse(-EINVAL, "steps[%u].%s: outside region %u", index, startsInside ? "byteCount" : field, handle);
+    return refuse(-EINVAL, "steps[%u].%s: outside region %u", index, startsInside ? "byteCount" : field,
+                  handle);
   }
 
-  int pieces(const char* regionField, const char* field, const Region& region, uint64_t block, bool written) const {
+  int pieces(const char* regionField, const char* field, const Region& region, uint64_t block,
+             bool written) const {
     if (!region.isMemory()) return wrong(regionField, "must be memory, not a file");
     if (written && !region.writable) return wrong(regionField, "is open for reading only");
     step.place = places().find(given.place);
     if (step.place == nullptr)
       return refuse(-EINVAL, "steps[%u].place: place %u is not open", index, given.place);
     if (step.place->payloadBytes != given.byte_count)
-      return refuse(-EINVAL, "steps[%u].byteCount: a block of place %u has %" PRIu64 " bytes, not %" PRIu64, index,
-                    given.place, step.place->payloadBytes, given.byte_count);
+      return refuse(-EINVAL, "steps[%u].byteCount: a block of place %u has %" PRIu64 " bytes, not %" PRIu64,
+                    index, given.place, step.place->payloadBytes, given.byte_count);
     if (!step.place->fits(block, region.byteCount))
-      return refuse(-EINVAL, "steps[%u].%s: block %" PRIu64 " reaches outside the region", index, field, block);
+      return refuse(-EINVAL, "steps[%u].%s: block %" PRIu64 " reaches outside the region", index, field,
+                    block);
     return 0;
   }
 };
@@ -72,7 +77,8 @@ int resolveSource(const Check& check) {
     default: {
       // A write zeroes the rest of the slot's last page: it needs the room, and the right to.
       const bool paged = given.operation == TERRACE_WRITE;
-      return check.slot("sourceRegion", "source", given.source_region, *step.source, given.source, paged, paged);
+      return check.slot("sourceRegion", "source", given.source_region, *step.source, given.source, paged,
+                        paged);
     }
   }
 }
@@ -92,8 +98,8 @@ int resolveTarget(const Check& check) {
       return step.target->isMemory() ? check.wrong("targetRegion", "must be a file") : 0;
     default: {
       const bool paged = given.operation == TERRACE_READ;
-      if (const int failed =
-              check.slot("targetRegion", "target", given.target_region, *step.target, given.target, true, paged))
+      if (const int failed = check.slot("targetRegion", "target", given.target_region, *step.target,
+                                        given.target, true, paged))
         return failed;
       const bool overlap = given.operation == TERRACE_COPY && step.source == step.target &&
                            given.source < given.target + given.byte_count &&
@@ -107,13 +113,15 @@ int resolveTarget(const Check& check) {
 
 int resolveStep(const terrace_step& given, uint32_t index, Step& into) {
   const Check check{given, index, into};
-  if (given.size != sizeof given) return refuse(-EINVAL, "steps[%u].size: unknown size %u", index, given.size);
+  if (given.size != sizeof given)
+    return refuse(-EINVAL, "steps[%u].size: unknown size %u", index, given.size);
   if (given.operation < TERRACE_GATHER || given.operation > TERRACE_FLUSH)
     return check.wrong("operation", "must be one of operations");
   if (given.source > byteCountMax) return check.wrong("source", "too large");
   if (given.target > byteCountMax) return check.wrong("target", "too large");
   if (given.byte_count > byteCountMax) return check.wrong("byteCount", "too large");
-  if (given.byte_count == 0 && given.operation != TERRACE_FLUSH) return check.wrong("byteCount", "must be 1 or more");
+  if (given.byte_count == 0 && given.operation != TERRACE_FLUSH)
+    return check.wrong("byteCount", "must be 1 or more");
   if (given.checksum < -1 || given.checksum > int64_t{UINT32_MAX})
     return check.wrong("checksum", "must be -1 or a number of 32 bits");
   into.operation = given.operation;

@@ -22,7 +22,7 @@ ShaChoice shaOfThisCpu();
 /** The form in use. */
 const ShaChoice& shaChosen();
 
-/** HMAC-SHA-256 under one secret. Both padded key chunks are compressed once: a code costs only its own bytes. */
+/** HMAC-SHA-256 under one secret. The padded key is compressed once: a code costs only its own bytes. */
 class Hmac {
  public:
   Hmac(const uint8_t* secret, size_t secretBytes);

@@ -9,8 +9,8 @@
 
 namespace terrace {
 
-/** A step whose handles were resolved and whose bounds were checked: from here on nothing can reach outside its
- *  regions, and what it names stays alive until it is done. */
+/** A step whose handles were resolved and whose bounds were checked: from here on nothing can reach outside
+ * its regions, and what it names stays alive until it is done. */
 struct Step {
   uint32_t operation = 0;
   bool hasSeal = false;

@@ -110,9 +110,7 @@ class FunctionWake final : public Wake {
     alive ? napi_ref_threadsafe_function(env_, function_) : napi_unref_threadsafe_function(env_, function_);
   }
   void again() override { napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking); }
-  void close() override {
-    napi_release_threadsafe_function(function_, napi_tsfn_abort);
-  }
+  void close() override { napi_release_threadsafe_function(function_, napi_tsfn_abort); }
 
  private:
   static void onReady(void* self) { static_cast<FunctionWake*>(self)->again(); }
@@ -139,7 +137,7 @@ class FunctionWake final : public Wake {
 
 Wake* Wake::open(napi_env env, Callback callback, Callback ended, void* context) {
 #if !defined(TERRACE_WITHOUT_UV)
-  if (uv_loop_t* const loop = fittingLoop(env)) 
+  if (uv_loop_t* const loop = fittingLoop(env))
     return new (std::nothrow) PollWake(loop, callback, ended, context);
 #endif
   auto* const wake = new (std::nothrow) FunctionWake(env, callback, ended, context);

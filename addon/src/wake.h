@@ -6,9 +6,9 @@
 
 namespace terrace {
 
-/** Brings "something is ready" from worker threads to the event loop of one environment. Primary: an eventfd of the
- *  queue, watched by the loop (nothing of Node is touched off its thread, so nothing races with its end). Where the
- *  loop's headers are missing or do not fit the running Node, a thread-safe function. */
+/** Brings "something is ready" from worker threads to the event loop of one environment. Primary: an eventfd
+ * of the queue, watched by the loop (nothing of Node is touched off its thread, so nothing races with its
+ * end). Where the loop's headers are missing or do not fit the running Node, a thread-safe function. */
 class Wake {
  public:
   /** Called on the loop's thread. */

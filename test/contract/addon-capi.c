@@ -1,5 +1,5 @@
-/** Drives the C ABI without Node: the same road that a Python adapter or a GPU test takes. Prints nothing and exits 0
- *  when all is as promised; else names the line. */
+/** Drives the C ABI without Node: the same road that a Python adapter or a GPU test takes. Prints nothing and
+ * exits 0 when all is as promised; else names the line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -11,12 +11,12 @@
 
 #include "capi.h"
 
-#define CHECK(what)                                                                          \
-  do {                                                                                       \
-    if (!(what)) {                                                                           \
-      fprintf(stderr, "line %d: %s (problem: %s)\n", __LINE__, #what, terrace_problem());    \
-      exit(1);                                                                               \
-    }                                                                                        \
+#define CHECK(what)                                                                       \
+  do {                                                                                    \
+    if (!(what)) {                                                                        \
+      fprintf(stderr, "line %d: %s (problem: %s)\n", __LINE__, #what, terrace_problem()); \
+      exit(1);                                                                            \
+    }                                                                                     \
   } while (0)
 
 enum { page = 4096, payload = 3 * 1000, blocks = 100 };
@@ -45,7 +45,7 @@ static terrace_completion finished(uint32_t queue) {
   return done;
 }
 
-static terrace_completion run(uint32_t queue, const terrace_step *step) {
+static terrace_completion run(uint32_t queue, const terrace_step* step) {
   CHECK(terrace_submit(queue, step, 1) == 1);
   return finished(queue);
 }
@@ -65,7 +65,7 @@ static void vectors(void) {
   CHECK(strcmp(terrace_problem(), "into: has 63 bytes, the keys need 64") == 0);
 }
 
-static void round_trip(uint32_t queue, const char *path) {
+static void round_trip(uint32_t queue, const char* path) {
   uint32_t engine, host, file, place;
   void *pieces, *slot, *hold_pieces, *hold_slot;
   CHECK(terrace_open_memory(1 << 20, &engine) == 0);
@@ -75,7 +75,7 @@ static void round_trip(uint32_t queue, const char *path) {
   CHECK(terrace_window(host, 0, 64 * page, &slot, &hold_slot) == 0);
   const terrace_plane plane = {sizeof plane, 0, 128, 300 * 1024, 1024, 3, 1000};
   CHECK(terrace_open_place(&plane, 1, &place) == 0);
-  for (int i = 0; i < 1 << 20; i++) ((uint8_t *)pieces)[i] = (uint8_t)(i * 13 + (i >> 9));
+  for (int i = 0; i < 1 << 20; i++) ((uint8_t*)pieces)[i] = (uint8_t)(i * 13 + (i >> 9));
 
   for (uint64_t block = 0; block < blocks; block += 33) {
     terrace_step gather = step_of(TERRACE_GATHER);
@@ -90,8 +90,8 @@ static void round_trip(uint32_t queue, const char *path) {
     CHECK(gathered.status == TERRACE_OK && gathered.ticket == gather.ticket && gathered.cookie == UINT64_MAX);
     CHECK(gathered.byte_count == payload && gathered.checksum == terrace_crc32c(slot, payload, 0));
     for (uint64_t layer = 0; layer < 3; layer++)
-      CHECK(memcmp((uint8_t *)slot + layer * 1000,
-                   (uint8_t *)pieces + 128 + layer * 300 * 1024 + block * 1024, 1000) == 0);
+      CHECK(memcmp((uint8_t*)slot + layer * 1000, (uint8_t*)pieces + 128 + layer * 300 * 1024 + block * 1024,
+                   1000) == 0);
 
     terrace_step write = step_of(TERRACE_WRITE);
     write.source_region = host;
@@ -113,7 +113,7 @@ static void round_trip(uint32_t queue, const char *path) {
     const terrace_completion found = run(queue, &read);
     CHECK(found.status == TERRACE_OK && found.has_seal == 1);
     CHECK(memcmp(found.seal, write.seal, sizeof found.seal) == 0);
-    CHECK(memcmp(slot, (uint8_t *)slot + 8 * page, payload) == 0);
+    CHECK(memcmp(slot, (uint8_t*)slot + 8 * page, payload) == 0);
     read.checksum ^= 1;
     CHECK(run(queue, &read).status == TERRACE_CHECKSUM);
   }
@@ -147,7 +147,7 @@ static void refusals(uint32_t queue) {
 }
 
 static int ready_calls;
-static void on_ready(void *context) { __atomic_add_fetch((int *)context, 1, __ATOMIC_SEQ_CST); }
+static void on_ready(void* context) { __atomic_add_fetch((int*)context, 1, __ATOMIC_SEQ_CST); }
 
 /** A queue with a callback; stopped with work in it. */
 static void ending(void) {
@@ -173,7 +173,7 @@ static void ending(void) {
   CHECK(terrace_close_region(region) == 0);
 }
 
-static void door(const char *path) {
+static void door(const char* path) {
   uint32_t handle, region;
   const uint8_t token[16] = {1, 2, 3}, other[16] = {3, 2, 1};
   CHECK(terrace_open_door(path, &handle) == 0);
@@ -191,7 +191,7 @@ static void door(const char *path) {
   CHECK(terrace_close_region(region) == 0 && terrace_close_door(handle) == 0);
 }
 
-int main(int count, char **paths) {
+int main(int count, char** paths) {
   CHECK(count == 3);
   vectors();
   const terrace_queue_options options = {sizeof options, 2, NULL, NULL};

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { statuses } from '../../addon/native.ts'
@@ -208,4 +209,36 @@ void t.test('an error in the callback is an uncaught exception, not a lost one',
 
 function bound(rig: Rig): { native: Rig['native']; close: () => Promise<void> } {
   return { native: rig.native, close: () => rig.close() }
+}
+
+void t.test('what is opened and closed leaves no descriptor, thread or memory behind', async (t) => {
+  const { native } = new Rig(1)
+  const directory = t.testdir({})
+  const cycle = async (): Promise<void> => {
+    const rig = new Rig(3)
+    const host = native.openMemory(2 ** 20)
+    const file = native.openFile(join(directory, 'slab'), 2 ** 20, true)
+    const place = native.openPlace(new Float64Array([0, 0, 0, 1, 4096]))
+    const memory = { sourceRegion: host, targetRegion: host, place }
+    await rig.run(
+      { operation: 'gather', ...memory, target: 4096, byteCount: 4096 },
+      { operation: 'write', ...memory, targetRegion: file, byteCount: 4096, seal: 0 },
+    )
+    native.closeRegion(host)
+    native.closeRegion(file)
+    native.closePlace(place)
+    await rig.close()
+  }
+  const held = (): number[] => ['fd', 'task', 'maps'].map((what) => countOf(what))
+  await cycle()
+  const before = held()
+  for (let i = 0; i < 30; i++) await cycle()
+  const after = held()
+  t.strictSame(after.slice(0, 2), before.slice(0, 2), 'descriptors and threads')
+  t.ok((after[2] ?? 0) - (before[2] ?? 0) < 15, `${before[2]} maps before, ${after[2]} after`)
+})
+
+function countOf(what: string): number {
+  const path = `/proc/self/${what}`
+  return what === 'maps' ? readFileSync(path, 'utf8').split('\n').length : readdirSync(path).length
 }
