@@ -47,7 +47,7 @@ export class Budget {
     this.#bytes -= byteCount
     this.#moved += movedBytes
     const elapsedMs = nowMs - this.#busySinceMs
-    if (elapsedMs <= 0 || (this.#moved < measureBytes && this.#steps > 0) || this.#moved === 0) return
+    if (elapsedMs <= 0 || this.#moved < measureBytes) return
     const seen = this.#moved / elapsedMs
     this.#bytesPerMs =
       this.#bytesPerMs === null ? seen : this.#bytesPerMs + rateShare * (seen - this.#bytesPerMs)

@@ -13,7 +13,7 @@ import type { HostSpan, TierUsage } from './tier.ts'
 /** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and
  *  whom to tell. */
 export type Below = {
-  /** Whether a tier below holds the block, or none exists that could. */
+  /** Whether a tier below holds the block, or none serves that could. */
   readonly isSaved: (key: BlockKey) => 'saved' | 'unsaved' | 'nowhere'
   /** Writes blocks down. Their pins last until it resolves; how it went shows in `isSaved`. */
   readonly save: (pinned: readonly Pinned[]) => Promise<void>
@@ -22,6 +22,8 @@ export type Below = {
 
 /** Longest wait for a copy to give a slot free, in milliseconds. */
 const roomWaitMsMax = copyMsMax
+/** Pause between two looks for room, in milliseconds. */
+const roomLookMs = 5
 
 /** Rows a tier of so many bytes gets. */
 export function rowMaxFor(byteCount: number): number {
@@ -61,6 +63,16 @@ export class HostTier {
     this.#below = below
   }
 
+  /** Un-indexes blocks whose lease outlived its deadline: their copy never came back, so nobody shall find them any more. */
+  sweepLeases(expired: (count: number) => void): void {
+    const nowMs = this.#world.nowMs()
+    const late = this.table.leases.newlyOverdue(nowMs)
+    for (const { row } of late) {
+      if (this.table.at(row).state.at === 'sealed') this.#below.evicted(this.table.drop(row, false, nowMs))
+    }
+    if (late.length > 0) expired(late.length)
+  }
+
   spanOf(slot: Slot, payloadBytes: number): HostSpan {
     return { region: this.region, offset: this.arena.byteOffsetOf(slot.index), byteCount: payloadBytes }
   }
@@ -82,13 +94,15 @@ export class HostTier {
         if (claimed.as === 'claimed') claimedCount += 1
         continue
       }
-      const changed = this.table.nextRelease()
       if (await this.#makeRoom(identity.payloadBytes, identities.length - claims.length)) continue
       if (claimedCount > 0) return claims
-      if (!this.table.isInUse || (await beforeDeadline(this.#world, untilMs, changed)) === null) {
+      const nowMs = this.#world.nowMs()
+      if (nowMs >= untilMs || !this.table.isInUse) {
         claims.push({ as: 'full' })
         return claims
       }
+      // Two callers may have held what the other wanted to evict: so the wait is short, however quiet it is.
+      await beforeDeadline(this.#world, Math.min(untilMs, nowMs + roomLookMs), this.table.nextRelease())
     }
     return claims
   }
@@ -113,9 +127,13 @@ export class HostTier {
         evicted += 1
       }
     }
-    if (unsaved.length > 0) await this.#below.save(unsaved)
+    if (unsaved.length === 0) return evicted > 0
+    const saved = this.#below.save(unsaved).finally(() => {
+      for (const { lease } of unsaved) this.table.unpin(lease)
+    })
+    // A drive that does not answer keeps its pins; whoever waits for room goes on without it.
+    await beforeDeadline(this.#world, nowMs + roomWaitMsMax, saved)
     for (const { lease, identity } of unsaved) {
-      this.table.unpin(lease)
       const row = this.table.sealedRowOf(identity.key)
       const state = row === lease.row ? this.table.at(row).state : null
       if (state?.at !== 'sealed' || state.pins > 0 || state.slot.generation !== lease.generation) continue

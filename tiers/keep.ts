@@ -12,7 +12,7 @@ import type { Identity } from './table.ts'
 /** Takes blocks from an engine's memory into host slots. */
 export class KeepFlow {
   readonly #parts: Parts
-  /** Called with blocks that are new in host memory, root first. */
+  /** Called with blocks that some tier holds now, root first. */
   readonly #kept: (identities: readonly Identity[]) => void
 
   constructor(parts: Parts, kept: (identities: readonly Identity[]) => void) {
@@ -42,8 +42,8 @@ export class KeepFlow {
         run.refuse('parent_absent', identities.length - first)
         break
       }
-      const sealed = await run.take(group)
-      this.#kept(sealed)
+      await run.take(group)
+      this.#kept(group.filter(({ key }) => tierOf(this.#parts, key) !== null))
     }
     const end = Math.min(keys.length, wanted.firstBlock + wanted.blockCount)
     this.#parts.visited(keys.slice(0, end), end - run.dropped)
@@ -90,14 +90,13 @@ class KeepRun {
     this.#parts.meter.add('terrace_store_dropped_blocks_total', { why: counted }, count)
   }
 
-  /** Write protocol up to `sealed`, for blocks that nobody holds yet. Gives those that were sealed. */
-  async take(group: readonly Identity[]): Promise<Identity[]> {
+  /** Write protocol up to `sealed`, for blocks that nobody holds yet. */
+  async take(group: readonly Identity[]): Promise<void> {
     const { host, world } = this.#parts
     const absent = group.filter(
       ({ key }) => host.table.rowOf(key) === noRow && tierOf(this.#parts, key) === null,
     )
     this.already += group.length - absent.length
-    const taken: Identity[] = []
     for (let first = 0; first < absent.length; ) {
       const claims = await host.claimAll(absent.slice(first))
       const begun: Identity[] = []
@@ -116,14 +115,12 @@ class KeepRun {
       const sealed = begun.filter((_, i) => outcomes[i] === 'sealed')
       this.refuse('copy_failed', begun.length - sealed.length)
       host.table.admit(sealed, world.nowMs())
-      taken.push(...sealed)
+      this.stored += sealed.length
       if (this.drop !== 'none') {
         this.refuse('parent_absent', absent.length - first)
         break
       }
     }
-    this.stored += taken.length
-    return taken
   }
 
   async #gather(identity: Identity, row: Row): Promise<'sealed' | 'failed'> {

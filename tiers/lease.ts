@@ -15,6 +15,8 @@ export type Lease = {
 export class LeaseBook {
   readonly #out = new Map<number, Lease>()
   #next = 1
+  /** Leases up to this number were told as overdue. */
+  #told = 0
 
   get count(): number {
     return this.#out.size
@@ -32,13 +34,14 @@ export class LeaseBook {
     return this.#out.delete(lease.number)
   }
 
-  /** Leases past their deadline, oldest first. They stay out: only the end of their copy frees the slot. */
-  overdue(nowMs: number): Lease[] {
+  /** Leases past their deadline that were not told before. They stay out: only the end of their copy frees the slot. */
+  newlyOverdue(nowMs: number): Lease[] {
     const late: Lease[] = []
     for (const lease of this.#out.values()) {
       if (lease.untilMs > nowMs) break
-      late.push(lease)
+      if (lease.number > this.#told) late.push(lease)
     }
+    this.#told = late.at(-1)?.number ?? this.#told
     return late
   }
 }

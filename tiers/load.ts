@@ -183,29 +183,29 @@ class LoadRun {
         pins.push(pinned)
         origins.push(climbed?.value.as === 'ready' ? climbed.value.from : 'host')
       }
-      const copied = await this.#scatter(pins, this.#wanted.deadlineMs)
+      const { copied, stop: stopped } = await this.#scatter(pins)
       for (const tier of origins.slice(0, copied)) this.byTier[tier] += 1
       this.ready += copied
-      if (copied < pins.length)
-        return this.#parts.world.nowMs() >= this.#wanted.deadlineMs ? 'deadline' : 'try_again'
+      if (stopped !== null) return stopped
       if (stop !== null) return stop
     }
     return null
   }
 
-  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every
-   *  copy it began. */
-  async #scatter(pins: readonly Pinned[], deadlineMs: number): Promise<number> {
-    if (this.#parts.world.nowMs() >= deadlineMs) {
+  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every copy it began:
+   *  the engine may use its memory again as soon as it has the answer. */
+  async #scatter(pins: readonly Pinned[]): Promise<{ copied: number; stop: LoadStop | 'try_again' | null }> {
+    if (this.#parts.world.nowMs() >= this.#wanted.deadlineMs) {
       for (const { lease } of pins) this.#parts.host.table.unpin(lease)
-      return 0
+      return { copied: 0, stop: 'deadline' }
     }
     const outcomes = await Promise.all(pins.map((pinned) => this.#scatterOne(pinned)))
-    const failed = outcomes.findIndex((outcome) => outcome !== 'copied')
-    return failed === -1 ? pins.length : failed
+    const copied = outcomes.findIndex((outcome) => outcome !== 'copied')
+    if (copied === -1) return { copied: pins.length, stop: null }
+    return { copied, stop: outcomes[copied] === 'damaged' ? 'try_again' : 'tier_failed' }
   }
 
-  async #scatterOne(pinned: Pinned): Promise<'copied' | 'failed'> {
+  async #scatterOne(pinned: Pinned): Promise<'copied' | 'damaged' | 'failed'> {
     const { runner, host } = this.#parts
     const { into, firstBlock } = this.#wanted
     const index = into.indexes[pinned.identity.position - firstBlock]
@@ -224,8 +224,9 @@ class LoadRun {
     const same = host.table.stillHolds(pinned.lease)
     host.table.unpin(pinned.lease)
     if (ended.as === 'ok' && same === 'same') return 'copied'
-    if (ended.as === 'failed' && ended.why === 'checksum') this.#dropHostCopy(pinned)
-    return 'failed'
+    if (ended.as === 'ok' || ended.why !== 'checksum') return 'failed'
+    this.#dropHostCopy(pinned)
+    return 'damaged'
   }
 
   #dropHostCopy({ identity, slot }: Pinned): void {

@@ -120,6 +120,10 @@ export class Runner {
     return lanes.reduce((sum, lane) => sum + this.#lanes[lane].count, 0)
   }
 
+  uses(region: number): boolean {
+    return this.#regions.has(region)
+  }
+
   /** Resolves when no step uses the region. */
   async whenIdle(region: number): Promise<void> {
     const use = this.#regions.get(region)

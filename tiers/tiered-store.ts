@@ -126,7 +126,8 @@ export class TieredStore implements BlockStore {
 
   async detachRegion(region: number): Promise<void> {
     if (!this.#regions.delete(region)) return
-    await this.#parts.runner.whenIdle(region)
+    // A load or store under way may begin one more copy while this waits for the last one.
+    while (this.#parts.runner.uses(region)) await this.#parts.runner.whenIdle(region)
     this.#parts.native.closeRegion(region)
   }
 
@@ -206,8 +207,8 @@ export class TieredStore implements BlockStore {
 
   /** A block counts as saved when any tier below has it: losing it from host memory loses nothing. */
   #isSaved(key: BlockKey): 'saved' | 'unsaved' | 'nowhere' {
-    if (this.#parts.cold.length === 0) return 'nowhere'
-    return this.#parts.cold.some((tier) => tier.bytesOf(key) !== null) ? 'saved' : 'unsaved'
+    if (this.#parts.cold.some((tier) => tier.bytesOf(key) !== null)) return 'saved'
+    return this.#parts.cold[0]?.usage().state === 'serving' ? 'unsaved' : 'nowhere'
   }
 
   async #withPlace<Value>(
@@ -218,6 +219,9 @@ export class TieredStore implements BlockStore {
     const { native } = this.#parts
     const handle = native.openPlace(planesOf(opened, place))
     this.#asks += 1
+    this.#parts.host.sweepLeases((count) =>
+      this.#parts.meter.add('terrace_tier_leases_expired_total', {}, count),
+    )
     try {
       return await work(handle)
     } finally {

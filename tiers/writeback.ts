@@ -120,8 +120,8 @@ export class Writeback {
   #nextBatch(): Identity[] {
     const batch: Identity[] = []
     let bytes = 0
-    const slotsMax = Math.max(1, Math.floor(this.#parts.host.table.sealedCount / 4))
     for (const identity of this.#queue.values()) {
+      const slotsMax = Math.max(1, Math.floor(this.#parts.host.arena.slotsMax(identity.payloadBytes) / 4))
       if (batch.length > 0 && bytes + identity.payloadBytes > batchBytesMax) break
       if (batch.length >= Math.min(planBlocksMax, slotsMax)) break
       batch.push(identity)

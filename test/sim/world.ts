@@ -14,7 +14,7 @@ export function chanceOf(seed: number): () => number {
 type Due = { readonly atMs: number; readonly order: number; readonly run: () => void; cancelled: boolean }
 
 /** Simulated time after which a promise that is still open counts as hanging, in milliseconds. */
-const hangMs = 600_000
+const hangMs = 120_000
 
 /** A world whose time moves only from one due event to the next: a run of hours takes seconds and repeats from its seed. */
 export class SimWorld implements World {
