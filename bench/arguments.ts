@@ -1,5 +1,6 @@
+import { flagOf } from '../tiers/block/option.ts'
 import { valueOfWord } from '../tiers/block/option-value.ts'
-import { type BenchCommand, flagOf, type OptionField, type OptionFields } from './command.ts'
+import type { BenchCommand, OptionField, OptionFields } from './command.ts'
 import { UsageError } from './failure.ts'
 import { suggestion } from './nearest.ts'
 

@@ -96,8 +96,3 @@ export function defineCommand<const Fields extends OptionFields>(command: {
   // The parser builds the values from the same `options` rows, so the shapes agree.
   return { ...command, run: command.run as unknown as BenchCommand['run'] }
 }
-
-/** `blockTokens` to `block-tokens`. */
-export function flagOf(name: string): string {
-  return name.replace(/[A-Z0-9]+/g, (part) => (/\d/.test(part) ? part : `-${part.toLowerCase()}`))
-}

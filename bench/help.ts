@@ -1,5 +1,6 @@
+import { flagOf } from '../tiers/block/option.ts'
 import { numberText } from '../tiers/block/option-value.ts'
-import { type BenchCommand, flagOf, type OptionField } from './command.ts'
+import type { BenchCommand, OptionField } from './command.ts'
 
 /** `terrace bench --help`: one line per command. */
 export function overview(commands: readonly BenchCommand[]): string {

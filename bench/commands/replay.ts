@@ -1,11 +1,12 @@
+import { writeFileSync } from 'node:fs'
 import { chunkRates } from '../analyze-chunks.ts'
 import { defineCommand } from '../command.ts'
-import { InputError, Interrupted } from '../failure.ts'
+import { InputError, Interrupted, reasonOf } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { closedLoop, type Hit, openLoop, type Shot } from '../replay/drive.ts'
 import { ask } from '../replay/endpoint.ts'
 import { endpointFields, openEndpoint } from '../replay/fields.ts'
-import { measure } from '../replay/measure.ts'
+import { hitLines, measure } from '../replay/measure.ts'
 import { replayReport } from '../replay/report.ts'
 import { promptText } from '../replay/text.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
@@ -114,6 +115,12 @@ export const command = defineCommand({
       whole: true,
       about: 'Makes the prompts of this run; without it a new one, so that nothing is cached from before.',
     },
+    requests: {
+      kind: 'text',
+      placeholder: 'FILE',
+      fallback: null,
+      about: 'Also write one CSV line per request: times in seconds after the start, tokens, failures.',
+    },
     ...outputFields,
   },
   examples: [
@@ -175,6 +182,7 @@ export const command = defineCommand({
       assumed: loaded.assumed,
       partial: io.stop.aborted,
     }
+    if (options.requests !== null) saveHits(options.requests, finished)
     const code = emitReport(replayReport(run, measure(finished)), options, io)
     return code !== 0 || finished.some(({ answer }) => answer.as === 'answered') ? code : 1
   },
@@ -193,4 +201,12 @@ function shotsOf(tree: TraceTree, speedup: number): Shot[] {
   }
   const startMs = shots[0]?.dueMs ?? 0
   return shots.map((shot) => ({ ...shot, dueMs: shot.dueMs - startMs })).sort((a, b) => a.dueMs - b.dueMs)
+}
+
+function saveHits(path: string, hits: readonly Hit[]): void {
+  try {
+    writeFileSync(path, hitLines(hits))
+  } catch (error) {
+    throw new InputError(`cannot write "${path}": ${reasonOf(error)}`)
+  }
 }

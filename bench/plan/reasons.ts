@@ -52,7 +52,7 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
   const speed = shown(1 / site.prefill.linear, 'count')
   lines.push(
     `${shape.name} takes ${shown(site.bytesPerToken, 'bytes')} of KV per token; at ${speed} tokens/s of prefill ` +
-      `a link must bring ${(perSecond / bytesPerGb).toFixed(1)} GB/s to break even.`,
+      `a link must bring ${Number((perSecond / bytesPerGb).toPrecision(2))} GB/s to break even.`,
   )
   for (const { tier, timesPrefill } of breakEvens(site)) {
     if (timesPrefill < 1)
@@ -72,7 +72,8 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
   for (const { name, option } of plan.neighbours) {
     const more = option.cost.total - best.cost.total
     const gpu = option.cost.gpu - best.cost.gpu
-    const engine = `engine time ${gpu < 0 ? 'falls' : 'rises'} by ${shown(Math.abs(gpu), 'dollars')}`
+    const change = `${gpu < 0 ? 'falls' : 'rises'} by ${shown(Math.abs(gpu), 'dollars')}`
+    const engine = `engine time ${Math.abs(gpu) < 0.01 ? 'stays' : change}`
     if (more < 0) lines.push(`One step ${name} would be cheaper but misses the goal.`)
     else lines.push(`One step ${name}: ${engine}, the tiers ${tierChange(more - gpu)}.`)
   }

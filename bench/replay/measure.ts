@@ -101,3 +101,26 @@ function shareRows(hits: readonly Hit[]): ShareRow[] {
     }
   })
 }
+
+/** One CSV line per request, in the order of their ends; times in seconds after the first was sent. */
+export function hitLines(hits: readonly Hit[]): string {
+  const startMs = hits.reduce((least, { answer }) => Math.min(least, answer.sentMs), Number.POSITIVE_INFINITY)
+  const after = (ms: number): string => ((ms - startMs) / 1_000).toFixed(4)
+  const lines = ['request,due,sent,firstToken,end,promptTokens,cachedTokens,outputTokens,failed']
+  for (const { shot, dueMs, answer } of hits) {
+    const head = [shot.request, after(dueMs), after(answer.sentMs)]
+    const rest =
+      answer.as === 'failed'
+        ? ['', after(answer.endMs), '', '', '', `"${answer.why.replaceAll('"', '""')}"`]
+        : [
+            after(answer.firstTokenMs),
+            after(answer.endMs),
+            answer.promptTokens,
+            answer.cachedTokens,
+            answer.outputTokens,
+            '',
+          ]
+    lines.push([...head, ...rest].map((cell) => cell ?? '').join(','))
+  }
+  return `${lines.join('\n')}\n`
+}

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -114,10 +114,15 @@ void t.test('closed loop, completions API, output cut, warm-up not counted', asy
     '--think',
     '0',
   ]
-  const { code, out } = await replay(t.testdir(), words)
+  const folder = t.testdir()
+  const requests = join(folder, 'requests.csv')
+  const { code, out } = await replay(folder, [...words, '--requests', requests])
   await server.close()
   t.equal(code, 0)
   t.equal(JSON.parse(out).sent, 2)
+  const lines = readFileSync(requests, 'utf8').trim().split('\n')
+  t.equal(lines.length, 3)
+  t.match(lines[1], /^\d,[\d.]+,[\d.]+,[\d.]+,[\d.]+,40,16,2,$/)
   t.equal(server.seen.length, 3)
   t.ok(
     server.seen.every(
