@@ -69,7 +69,8 @@ export interface Native {
 
   /** Reserves anonymous memory that other processes can be given (memfd). Throws with the errno's name when there is none. */
   openMemory(byteCount: number): RegionHandle
-  /** Maps a descriptor that another process handed over, and takes it over. The file may not be shorter than `byteCount`. */
+  /** Maps a descriptor that another process handed over, and takes it over, also when it refuses to map it. The file may not be
+   *  shorter than `byteCount`. */
   openShared(descriptor: number, byteCount: number, writable: boolean): RegionHandle
   /** Opens or creates a file of exactly `byteCount` bytes; `direct` asks for O_DIRECT and falls back by itself. */
   openFile(path: string, byteCount: number, direct: boolean): RegionHandle

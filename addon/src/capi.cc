@@ -44,7 +44,7 @@ size_t terrace_describe(char* into, size_t into_bytes) {
   const int length =
       snprintf(into, into_bytes,
                "{\"abiVersion\":%u,\"crc32c\":\"%s\",\"sha256\":\"%s\",\"fileIo\":[\"threads\"],"
-               "\"directIo\":true,\"cuda\":false,\"nixl\":false,\"compiler\":\"%s\"}",
+               "\"cuda\":false,\"nixl\":false,\"compiler\":\"%s\"}",
                TERRACE_ABI_VERSION, crc32cKind(), shaChosen().kind, __VERSION__);
   return length < 0 ? 0 : static_cast<size_t>(length);
 }

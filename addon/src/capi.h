@@ -104,7 +104,7 @@ TERRACE_API const char* terrace_problem(void);
 TERRACE_API size_t terrace_describe(char* into, size_t into_bytes);
 
 TERRACE_API int terrace_open_memory(uint64_t byte_count, uint32_t* region);
-/** Takes the descriptor over when it returns 0; else it stays the caller's. */
+/** Takes the descriptor over, also when it refuses it. */
 TERRACE_API int terrace_open_shared(int descriptor, uint64_t byte_count, int writable, uint32_t* region);
 TERRACE_API int terrace_open_file(const char* path, uint64_t byte_count, int direct, uint32_t* region);
 /** Steps that wait complete with TERRACE_CLOSED; the memory goes when the last running step has ended. */

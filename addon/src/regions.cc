@@ -67,6 +67,9 @@ int openMemory(uint64_t byteCount, uint32_t* handle) {
 }
 
 int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* handle) {
+  auto region = std::make_shared<Region>();
+  // Ours from here on: every way out of here closes it.
+  region->descriptor = descriptor;
   if (byteCount < 1 || byteCount > byteCountMax) return refuse(-EINVAL, "byteCount: must be 1 or more");
   struct stat status;
   if (fstat(descriptor, &status) != 0) return refuseErrno(errno, "descriptor: %d", descriptor);
@@ -79,7 +82,7 @@ int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* hand
   if (access == O_WRONLY || (writable && access != O_RDWR))
     return refuse(-EACCES, "descriptor: %d is not open for %s", descriptor,
                   writable ? "writing and reading" : "reading");
-  auto region = std::make_shared<Region>();
+  fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   region->kind = Region::Kind::shared;
   region->byteCount = byteCount;
   region->mappedBytes = pageRounded(byteCount);
@@ -91,16 +94,8 @@ int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* hand
   }
   const int seals = fcntl(descriptor, F_GET_SEALS);
   region->fragile = seals < 0 || (seals & F_SEAL_SHRINK) == 0;
-  region->descriptor = descriptor;
-  int failed = map(*region);
-  if (failed == 0) failed = publish(region, handle);
-  if (failed != 0) {
-    // Not taken over: it stays the caller's.
-    region->descriptor = -1;
-    return failed;
-  }
-  fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-  return 0;
+  if (const int failed = map(*region)) return failed;
+  return publish(std::move(region), handle);
 }
 
 int closeRegion(uint32_t handle) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { fstatSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -32,8 +32,8 @@ void t.test('every argument of the wrong kind is refused by its name', async (t)
     ['openMemory', [0], `openMemory.byteCount: ${wholes} 1 to ${bytesMax}`],
     ['openMemory', [2 ** 60], `openMemory.byteCount: ${wholes} 1 to ${bytesMax}`],
     ['openShared', [-1, 1, true], `openShared.descriptor: ${wholes} 0 to 2147483647`],
-    ['openShared', [1, 0, true], `openShared.byteCount: ${wholes} 1 to ${bytesMax}`],
-    ['openShared', [1, 1, 1], 'openShared.writable: must be true or false'],
+    ['openShared', [99_999, 0, true], `openShared.byteCount: ${wholes} 1 to ${bytesMax}`],
+    ['openShared', [99_999, 1, 1], 'openShared.writable: must be true or false'],
     ['openFile', [1, 4096, true], 'openFile.path: must be a text'],
     ['openFile', ['', 4096, true], 'openFile.path: must be a text of 1 to 4094 bytes without a zero'],
     ['openFile', ['a\0b', 4096, true], 'openFile.path: must be a text of 1 to 4094 bytes without a zero'],
@@ -243,10 +243,12 @@ void t.test('what the system refuses comes with the name of the error', async (t
   t.throws(() => native.openMemory(2 ** 50), { code: 'ENOMEM' })
   t.throws(() => native.openShared(9_999, 1, false), { code: 'EBADF' })
   t.throws(() => native.openShared(openSync(directory, 'r'), 1, false), /descriptor: \d+ is not a file/)
-  t.throws(() => native.openShared(short, 4096, false), {
+  const refused = openSync(join(directory, 'short'), 'r')
+  t.throws(() => native.openShared(refused, 4096, false), {
     message: 'openShared.byteCount: 4096 wanted, but the file has 3',
   })
-  t.throws(() => native.openShared(short, 3, true), { code: 'EACCES' })
+  t.throws(() => fstatSync(refused), { code: 'EBADF' }, 'taken over, and closed')
+  t.throws(() => native.openShared(openSync(join(directory, 'short'), 'r'), 3, true), { code: 'EACCES' })
   t.throws(() => native.openFile(join(directory, 'absent', 'slab'), 4096, true), { code: 'ENOENT' })
   t.throws(() => native.openFile(join(directory, 'folder'), 4096, true), { code: 'EISDIR' })
   t.throws(() => native.openFile('/dev/null', 4096, true), /neither a file nor a block device/)
