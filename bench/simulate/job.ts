@@ -2,6 +2,7 @@ import { admissionNamed } from '../../tiers/policy/admission.ts'
 import { policyNamed } from '../../tiers/policy/register.ts'
 import type { Trace } from '../trace/trace.ts'
 import { seededChance } from './chance.ts'
+import { hintSourceNamed, hintStream } from './hint-stream.ts'
 import type { Progress } from './one-tier.ts'
 import { simulatedPolicyNamed } from './table.ts'
 import { type Demotion, type TierReport, TierStack } from './tier-stack.ts'
@@ -11,6 +12,8 @@ export type OneTierJob = {
   readonly kind: 'one'
   readonly policy: string
   readonly capacityBlocks: number
+  /** As written on the command line: `none`, `inferred`, `told`, `told:20`. */
+  readonly hints: string
   readonly seed: number
 }
 
@@ -34,14 +37,16 @@ export type Job = OneTierJob | StackJob
 
 export type JobResult = {
   readonly policy: string
+  readonly hints: string
   /** Of all tiers together. */
   readonly capacityBlocks: number
   readonly hits: number
   /** Resident blocks anywhere in a request; null with several tiers. */
   readonly rawHits: number | null
-  readonly inserts: number
-  readonly evictions: number
-  readonly orphans: number
+  /** Null when only hits were counted, as for a curve from one pass. */
+  readonly inserts: number | null
+  readonly evictions: number | null
+  readonly orphans: number | null
   readonly tiers: readonly TierReport[] | null
   readonly admission: string | null
   /** Leading hits by slice of the trace's time, per tier (one without tiers). */
@@ -75,7 +80,10 @@ function runOneTier(trace: Trace, next: () => Int32Array, job: OneTierJob, progr
   if (policy === null) throw new RangeError(`no policy "${job.policy}"`)
   const hitLog = new Int32Array(trace.requestCount).fill(-1)
   const { capacityBlocks, seed } = job
-  const result = policy.run(trace, { capacityBlocks, seed, next, hitLog, progress })
+  const source = hintSourceNamed(job.hints)
+  if (source === null) throw new RangeError(`no hint source "${job.hints}"`)
+  const hints = hintStream(trace, source)
+  const result = policy.run(trace, { capacityBlocks, seed, next, hitLog, hints, progress })
   const slices = new Array<number>(timeSlices).fill(0)
   let served = 0
   while (served < trace.requestCount && hitLog[served] !== -1) {
@@ -85,6 +93,7 @@ function runOneTier(trace: Trace, next: () => Int32Array, job: OneTierJob, progr
   }
   return {
     policy: job.policy,
+    hints: job.hints,
     capacityBlocks,
     hits: result.hits,
     rawHits: result.rawHits,
@@ -142,6 +151,7 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
   const sum = (of: (tier: TierReport) => number): number => tiers.reduce((total, tier) => total + of(tier), 0)
   return {
     policy: job.policy,
+    hints: 'none',
     capacityBlocks: sum((tier) => tier.capacityBlocks),
     hits,
     rawHits: null,

@@ -5,6 +5,7 @@ import { UsageError } from '../failure.ts'
 import { suggestion } from '../nearest.ts'
 import type { Trace } from '../trace/trace.ts'
 import { capacityBlocks, tableCapacities } from './capacity.ts'
+import { hintSourceNamed } from './hint-stream.ts'
 import type { Job, StackJob } from './job.ts'
 import { simulatedPolicies, simulatedPolicyNamed } from './table.ts'
 import type { Demotion } from './tier-stack.ts'
@@ -37,6 +38,13 @@ export const runFields = {
     max: 2 ** 40,
     whole: true,
     about: 'KV bytes of one block, for capacities in bytes.',
+  },
+  hints: {
+    kind: 'list',
+    placeholder: 'none,told:20',
+    fallback: ['none'],
+    about:
+      'What the policies that heed hints are told per request: none, told (by session, from the future), told:20 (20 % wrong), inferred (from past gaps).',
   },
   seed: {
     kind: 'number',
@@ -100,6 +108,10 @@ function unknownPolicy(name: string, known: readonly string[]): UsageError {
 
 /** Checks what can be checked before the trace is read. */
 export function checkRun(options: RunOptions & TierOptions): void {
+  for (const text of options.hints) {
+    if (hintSourceNamed(text) !== null) continue
+    throw new UsageError(`--hints: unknown "${text}"; one of none, told, told:20 (percent wrong), inferred`)
+  }
   if (options.tiers.length === 0) {
     checkPolicies(options.policy)
     return
@@ -130,13 +142,21 @@ function splitTier(text: string): { readonly name: string; readonly capacity: st
 export function jobsOf(trace: Trace, options: RunOptions & TierOptions): readonly Job[] {
   if (options.tiers.length > 0) return stackJobs(trace, options)
   return options.policy.flatMap((policy) =>
-    options.capacity.map((text) => ({
-      kind: 'one' as const,
-      policy,
-      capacityBlocks: capacityBlocks(text, trace, 'up', options.blockBytes),
-      seed: options.seed,
-    })),
+    hintsFor(policy, options.hints).flatMap((hints) =>
+      options.capacity.map((text) => ({
+        kind: 'one' as const,
+        policy,
+        hints,
+        capacityBlocks: capacityBlocks(text, trace, 'up', options.blockBytes),
+        seed: options.seed,
+      })),
+    ),
   )
+}
+
+/** A policy that does not heed hints is run once, without. */
+function hintsFor(policy: string, wanted: readonly string[]): readonly string[] {
+  return policyNamed(policy)?.heedsHints === true ? wanted : ['none']
 }
 
 function stackJobs(trace: Trace, options: RunOptions & TierOptions): readonly StackJob[] {

@@ -8,6 +8,7 @@ function rowOf(trace: Trace, result: JobResult) {
   const rate = (hits: number): number => (result.referencesServed === 0 ? 0 : hits / result.referencesServed)
   return {
     policy: result.policy,
+    ...(result.hints === 'none' ? {} : { hints: result.hints }),
     ...(result.admission === null ? {} : { admission: result.admission }),
     capacityBlocks: result.capacityBlocks,
     capacityShare: result.capacityBlocks / trace.nodeCount,
@@ -88,17 +89,20 @@ function oneTierTable(trace: Trace, rows: readonly Row[]): Table {
     title: 'Hit rates',
     columns,
     rows: rows.map((row) => ({
-      policy: row.policy,
+      policy: nameOf(row),
       capacityBlocks: row.capacityBlocks,
       capacityShare: row.capacityShare,
       hitRate: row.hitRate,
       ofLimit: ofLimit(row, limits),
-      insertShare: row.inserts / trace.nodeCount,
+      insertShare: row.inserts === null ? null : row.inserts / trace.nodeCount,
       evictions: row.evictions,
       orphans: row.orphans,
     })),
   }
 }
+
+/** The policy with its hints, as people see it. */
+const nameOf = (row: Row): string => (row.hints === undefined ? row.policy : `${row.policy} (${row.hints})`)
 
 function ofLimit(row: Row, limits: ReadonlyMap<number, number>): number | null {
   const limit = limits.get(row.capacityBlocks)
@@ -106,11 +110,11 @@ function ofLimit(row: Row, limits: ReadonlyMap<number, number>): number | null {
 }
 
 function curves(trace: Trace, rows: readonly Row[]): Section[] {
-  const names = [...new Set(rows.map(({ policy }) => policy))]
+  const names = [...new Set(rows.map(nameOf))]
   const capacities = [...new Set(rows.map(({ capacityBlocks }) => capacityBlocks))].sort((a, b) => a - b)
   if (capacities.length < 2) return []
   const rateAt = (policy: string, blocks: number): number | null =>
-    rows.find((row) => row.policy === policy && row.capacityBlocks === blocks)?.hitRate ?? null
+    rows.find((row) => nameOf(row) === policy && row.capacityBlocks === blocks)?.hitRate ?? null
   const lines: Curves = {
     kind: 'curves',
     title: 'Hit rate against capacity',

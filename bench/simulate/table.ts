@@ -4,7 +4,14 @@ import { simulateAdaptive } from './adaptive.ts'
 import { seededChance } from './chance.ts'
 import { type HintRow, simulateHintRow } from './hint-rows.ts'
 import { nextUses, simulateLimit } from './limit.ts'
-import { type HitLog, type Progress, simulateFlat, simulateTree, type TierResult } from './one-tier.ts'
+import {
+  type Hints,
+  type HitLog,
+  type Progress,
+  simulateFlat,
+  simulateTree,
+  type TierResult,
+} from './one-tier.ts'
 import { simulateWatermark, type Watermark } from './watermark.ts'
 
 /** What one simulation gets beside the trace. */
@@ -14,6 +21,7 @@ export type Run = {
   /** Per reference the next request that uses its block; made when a row needs it. */
   readonly next: () => Int32Array
   readonly hitLog: HitLog
+  readonly hints: Hints
   readonly progress: Progress | null
 }
 
@@ -30,7 +38,7 @@ const online: readonly SimulatedPolicy[] = policies.map((entry) => ({
   name: entry.name,
   about: entry.about,
   kind: entry.kind,
-  run: (trace, { capacityBlocks, seed, hitLog, progress }) => {
+  run: (trace, { capacityBlocks, seed, hitLog, hints, progress }) => {
     if (entry.flat !== null) {
       const policy = entry.flat.make(trace.nodeCount, capacityBlocks)
       return simulateFlat(trace, policy, entry.flat.order, capacityBlocks, hitLog, progress)
@@ -41,7 +49,7 @@ const online: readonly SimulatedPolicy[] = policies.map((entry) => ({
       chance: seededChance(seed),
       rowsAreNames: true,
     })
-    return simulateTree(trace, policy, capacityBlocks, null, hitLog, progress)
+    return simulateTree(trace, policy, capacityBlocks, null, hitLog, progress, hints)
   },
 }))
 

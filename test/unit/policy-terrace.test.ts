@@ -12,7 +12,7 @@ const blocksOf = (trace: Trace, share: number): number => Math.max(1, Math.ceil(
 
 function rateOf(trace: Trace, policy: string, capacityBlocks: number): number {
   const next = lazyNextUses(trace)
-  const run = { capacityBlocks, seed: 7, next, hitLog: null, progress: null }
+  const run = { capacityBlocks, seed: 7, next, hitLog: null, hints: null, progress: null }
   return (simulatedPolicyNamed(policy)?.run(trace, run).hits ?? Number.NaN) / trace.referenceCount
 }
 

@@ -19,7 +19,7 @@ function run(trace: Trace, policy: string, capacityBlocks: number): { result: Ti
   const entry = simulatedPolicyNamed(policy)
   if (entry === null) throw new Error(`no policy ${policy}`)
   const next = lazyNextUses(trace)
-  const result = entry.run(trace, { capacityBlocks, seed: 1, next, hitLog, progress: null })
+  const result = entry.run(trace, { capacityBlocks, seed: 1, next, hitLog, hints: null, progress: null })
   return { result, hits: [...hitLog] }
 }
 

@@ -37,7 +37,13 @@ for (const [name, rows] of Object.entries(reference)) {
     const trace = await loadSharedTrace(path ?? '')
     const capacities = tableCapacities.map((text) => capacityBlocks(text, trace, 'up', null))
     const jobs = Object.keys(rows).flatMap((policy) =>
-      capacities.map((blocks) => ({ kind: 'one' as const, policy, capacityBlocks: blocks, seed: 7 })),
+      capacities.map((blocks) => ({
+        kind: 'one' as const,
+        hints: 'none',
+        policy,
+        capacityBlocks: blocks,
+        seed: 7,
+      })),
     )
     const results = await runJobs(trace, jobs, null, new AbortController().signal, () => {})
     for (const [policy, wanted] of Object.entries(rows)) {

@@ -24,6 +24,8 @@ export type PolicyEntry = {
   readonly name: string
   readonly about: string
   readonly kind: PolicyKind
+  /** It uses the hints in the notes of a visit. */
+  readonly heedsHints: boolean
   /** The policy as the daemon's block table takes it. */
   readonly make: (sizes: PolicySizes) => EvictionPolicy
   /** The flat policy under it with its order of touching, for the bench's fast loop; null when it knows chains. */
@@ -35,6 +37,7 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
     name: name + suffix,
     about: `${about} ${says}`,
     kind: 'list',
+    heedsHints: false,
     make: (sizes) =>
       new FlatEviction(name + suffix, order, sizes, (numberMax) => make(numberMax, sizes.capacityBlocks)),
     flat: { order, make },
@@ -51,11 +54,18 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
 
 function leafOnly(name: string, about: string, rank: (sizes: PolicySizes) => LeafRank): PolicyEntry {
   const make = (sizes: PolicySizes): EvictionPolicy => new LeafOrder(name, sizes, rank(sizes))
-  return { name, about, kind: 'leaves', make, flat: null }
+  return { name, about, kind: 'leaves', heedsHints: false, make, flat: null }
 }
 
 function hazard(name: string, about: string, kind: HazardKind): PolicyEntry {
-  return { name, about, kind: 'sampled', make: (sizes) => new Hazard(name, sizes, kind), flat: null }
+  return {
+    name,
+    about,
+    kind: 'sampled',
+    heedsHints: false,
+    make: (sizes) => new Hazard(name, sizes, kind),
+    flat: null,
+  }
 }
 
 /** Every eviction policy, by name. */
@@ -65,6 +75,7 @@ export const policies: readonly PolicyEntry[] = [
     about:
       'The default: evicts the leaf, or refuses the newcomer, whose place is expected to bring the fewest uses per second.',
     kind: 'sampled',
+    heedsHints: true,
     make: terracePolicy,
     flat: null,
   },

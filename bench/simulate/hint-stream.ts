@@ -1,0 +1,82 @@
+import type { HintClass } from '../../tiers/policy/eviction.ts'
+import { HintGuesser, hintClassOf } from '../../tiers/policy/hints.ts'
+import type { Trace } from '../trace/trace.ts'
+
+/** Where the hints of a simulation come from: nowhere, from the future of each session (with a share of requests told
+ *  wrongly), or inferred from past gaps. */
+export type HintSource =
+  | { readonly from: 'nowhere' }
+  | { readonly from: 'past' }
+  | { readonly from: 'future'; readonly wrongPercent: number }
+
+export const hintCodes: readonly HintClass[] = ['none', 'soon', 'minutes', 'later', 'never']
+
+export function hintSourceNamed(text: string): HintSource | null {
+  if (text === 'none') return { from: 'nowhere' }
+  if (text === 'inferred') return { from: 'past' }
+  const told = /^told(?::([0-9]{1,2}|100))?$/.exec(text)
+  return told === null ? null : { from: 'future', wrongPercent: Number(told[1] ?? 0) }
+}
+
+/** A hint per request, as an index into `hintCodes`; null for none. It is one per session, as real hints are: about the
+ *  next request that continues this one, not about each block. */
+export function hintStream(trace: Trace, source: HintSource): Uint8Array | null {
+  if (source.from === 'nowhere') return null
+  if (source.from === 'past') return inferred(trace)
+  return told(trace, source.wrongPercent)
+}
+
+/** The deepest block that the next turn can share: the partial tail never comes back. */
+function anchorOf(trace: Trace, request: number): number {
+  const from = trace.starts[request] as number
+  const to = trace.starts[request + 1] as number
+  if (to === from) return -1
+  const whole = (trace.inputTokens[request] as number) % trace.blockTokens === 0
+  return trace.refs[to - from > 1 && !whole ? to - 2 : to - 1] as number
+}
+
+function told(trace: Trace, wrongPercent: number): Uint8Array {
+  const codes = new Uint8Array(trace.requestCount)
+  const nextOf = new Int32Array(trace.nodeCount).fill(-1)
+  for (let request = trace.requestCount - 1; request >= 0; request -= 1) {
+    const anchor = anchorOf(trace, request)
+    const next = anchor < 0 ? -1 : (nextOf[anchor] as number)
+    const gapMs = next < 0 ? null : (trace.arrivalMs[next] as number) - (trace.arrivalMs[request] as number)
+    codes[request] = codeOf(hintClassOf(gapMs))
+    const mixed = Math.imul(request, 2_654_435_761) >>> 0
+    // A wrong hint is any of the four classes, by a fixed hash.
+    if (mixed % 100 < wrongPercent) codes[request] = 1 + ((mixed >>> 8) % 4)
+    for (let at = trace.starts[request] as number; at < (trace.starts[request + 1] as number); at += 1) {
+      nextOf[trace.refs[at] as number] = request
+    }
+  }
+  return codes
+}
+
+const codeOf = (hint: HintClass): number => hintCodes.indexOf(hint)
+
+/** What a router could infer: sessions by their number, or by the chain when the trace names none. */
+function inferred(trace: Trace): Uint8Array {
+  const codes = new Uint8Array(trace.requestCount)
+  const guesser = new HintGuesser()
+  const sessionAt = new Int32Array(trace.nodeCount).fill(-1)
+  for (let request = 0; request < trace.requestCount; request += 1) {
+    const nowMs = trace.arrivalMs[request] as number
+    const session = trace.session?.[request] ?? chainSession(trace, request, sessionAt)
+    guesser.arrived(session, nowMs)
+    const expectMs = guesser.finished(session, nowMs, { finish: 'unknown', hasTools: false })
+    codes[request] = expectMs === null ? 0 : codeOf(hintClassOf(expectMs))
+    const anchor = anchorOf(trace, request)
+    if (anchor >= 0) sessionAt[anchor] = session
+  }
+  return codes
+}
+
+/** The session whose last anchor lies deepest in this chain, or a new one named after the request. */
+function chainSession(trace: Trace, request: number, sessionAt: Int32Array): number {
+  for (let at = (trace.starts[request + 1] as number) - 1; at >= (trace.starts[request] as number); at -= 1) {
+    const session = sessionAt[trace.refs[at] as number] as number
+    if (session >= 0) return session
+  }
+  return trace.requestCount + request
+}

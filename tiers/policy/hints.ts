@@ -1,0 +1,69 @@
+import type { HintClass } from './eviction.ts'
+
+/** Upper edges of the hint classes, in milliseconds: a tool call comes back, a human reads, a human thinks. */
+const soonMs = 30_000
+const minutesMs = 300_000
+
+/** The class of an expected time to the next request; `never` when the session is over. */
+export function hintClassOf(expectNextMs: number | null): HintClass {
+  if (expectNextMs === null) return 'never'
+  if (expectNextMs < soonMs) return 'soon'
+  return expectNextMs < minutesMs ? 'minutes' : 'later'
+}
+
+/** What a router sees of a response when it ends. */
+export type FinishedResponse = {
+  /** `tool_calls` means that the agent is about to answer by itself. */
+  readonly finish: 'tool_calls' | 'stop' | 'length' | 'cancelled' | 'unknown'
+  readonly hasTools: boolean
+}
+
+/** Gaps of one kind that are kept per session, newest last. Why 7: a median that follows a change within four. */
+const gapsKept = 7
+/** Sessions remembered, the least recently used is forgotten first. */
+const sessionsMax = 65_536
+type Kind = 'tool' | 'human'
+
+type Session = { readonly gaps: Record<Kind, number[]>; lastMs: number; kind: Kind }
+
+/** Infers when a session comes back from what a router sees: how responses finish, and the past gaps of the session of
+ *  the same kind (after a tool call, after an answer). Without past gaps of its own a session borrows from all. */
+export class HintGuesser {
+  readonly #sessions = new Map<number, Session>()
+  readonly #all: Record<Kind, number[]> = { tool: [], human: [] }
+
+  /** A request of the session arrives. */
+  arrived(session: number, nowMs: number): void {
+    const known = this.#sessions.get(session)
+    if (known === undefined) return
+    const gapMs = nowMs - known.lastMs
+    push(known.gaps[known.kind], gapMs, gapsKept)
+    push(this.#all[known.kind], gapMs, gapsKept * gapsKept)
+  }
+
+  /** Its response ended. Answers the expected time to the next request, or null when nothing is known. */
+  finished(session: number, nowMs: number, response: FinishedResponse): number | null {
+    const kind: Kind = response.finish === 'tool_calls' ? 'tool' : 'human'
+    const known = this.#sessions.get(session) ?? { gaps: { tool: [], human: [] }, lastMs: nowMs, kind }
+    // Reinsertion keeps the map in order of use.
+    this.#sessions.delete(session)
+    this.#sessions.set(session, known)
+    known.lastMs = nowMs
+    known.kind = kind
+    for (const oldest of this.#sessions.keys()) {
+      if (this.#sessions.size <= sessionsMax) break
+      this.#sessions.delete(oldest)
+    }
+    return medianOf(known.gaps[kind]) ?? medianOf(this.#all[kind])
+  }
+}
+
+function push(gaps: number[], gapMs: number, most: number): void {
+  gaps.push(gapMs)
+  if (gaps.length > most) gaps.shift()
+}
+
+function medianOf(gaps: readonly number[]): number | null {
+  if (gaps.length === 0) return null
+  return [...gaps].sort((a, b) => a - b)[gaps.length >> 1] ?? null
+}
