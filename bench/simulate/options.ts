@@ -44,7 +44,7 @@ export const runFields = {
     placeholder: 'none,told:20',
     fallback: ['none'],
     about:
-      'What the policies that heed hints are told per request: none, told (by session, from the future), told:20 (20 % wrong), inferred (from past gaps).',
+      'Told per request to policies that heed hints: none, told (from the future), told:20 (20 % wrong), inferred.',
   },
   seed: {
     kind: 'number',
