@@ -33,7 +33,6 @@ export function openFrontend(parts: Parts): Frontend {
   let active = 0
   const app = fastify({
     logger: false,
-    exposeHeadRoutes: false,
     bodyLimit: requestBodyBytesMax,
     requestTimeout: parts.receiveMs,
     maxRequestsPerSocket: requestsPerConnectionMax,
@@ -53,7 +52,7 @@ export function openFrontend(parts: Parts): Frontend {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
   for (const path of Object.keys(endpoints)) {
-    app.post(path, { exposeHeadRoute: false }, async (request, reply) => {
+    app.post(path, async (request, reply) => {
       reply.hijack()
       const refusal = stopping ? stoppingRefusal : linesProblem(request.raw)
       if (refusal !== null) return answer(parts, request.raw, reply.raw, path, refusal)

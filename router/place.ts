@@ -29,7 +29,8 @@ export interface Overlaps {
   overlapOf(worker: Worker, names: PromptNames | null): Overlap
 }
 
-/** The model to serve: the one named, or the only one there is. With `anyModel` a name that nobody has means the only one too. */
+/** The model to serve: the one named, or the only one there is. With `anyModel` a name that nobody has means
+ *  the only one too. */
 export function modelOf(
   request: Admitted,
   workers: Workers,
@@ -61,13 +62,18 @@ export function candidatesFor(
     if (wanted === null) {
       return { done: refuse('not_found', 'worker_not_found', 'x-terrace-worker names no worker') }
     }
-    return wanted.serving ? { pass: [wanted] } : { done: noWorker() }
+    if (!wanted.serving) return { done: noWorker() }
+    return wanted.full ? { done: allBusy() } : { pass: [wanted] }
   }
   const serving = workers.servingWith(model)
   if (serving.length === 0) return { done: noWorker() }
   const free = serving.filter((worker) => !worker.full)
   if (free.length > 0) return { pass: free }
-  return { done: refuseForNow('unavailable', 'all_busy', 'every worker is at its limit: try again', 1) }
+  return { done: allBusy() }
+}
+
+function allBusy(): Refusal {
+  return refuseForNow('unavailable', 'all_busy', 'every worker is at its limit: try again', 1)
 }
 
 function noWorker(): Refusal {

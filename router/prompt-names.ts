@@ -23,7 +23,7 @@ export type PromptNames = {
 export type NamesAsked =
   | { readonly as: 'names'; readonly names: PromptNames; readonly from: 'worker' | 'kept' }
   | { readonly as: 'none'; readonly why: NoNamesWhy }
-type NoNamesWhy = 'no_adapter' | 'late' | 'failed' | 'refused' | 'malformed'
+type NoNamesWhy = 'no_adapter' | 'resting' | 'late' | 'failed' | 'refused' | 'malformed'
 
 /** Asks a worker's adapter what the blocks of a prompt are called. Tokenizing stays where the model is; the
  *  router keeps the answers of late, by a digest of the body. */
@@ -40,8 +40,7 @@ export class PromptNamer {
     return this.#kept.size
   }
 
-  async ask(worker: Worker | null, tenant: string, path: string, body: Buffer): Promise<NamesAsked> {
-    if (worker === null) return { as: 'none', why: 'no_adapter' }
+  async ask(worker: Worker, tenant: string, path: string, body: Buffer): Promise<NamesAsked> {
     const digest = hash('sha256', Buffer.concat([Buffer.from(`${tenant}\n${path}\n`), body]), 'base64')
     const kept = this.#kept.get(digest)
     if (kept !== undefined) {

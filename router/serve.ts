@@ -109,18 +109,31 @@ export async function nameOf(
   candidates: readonly Worker[],
 ): Promise<NamesAsked> {
   if (!request.endpoint.prompt) return { as: 'none', why: 'no_adapter' }
-  const able = candidates.filter((worker) => worker.naming !== 'no')
-  const worker = able[Math.floor(parts.world.random() * able.length)] ?? null
   const startedMs = parts.world.nowMs()
-  const asked = await parts.namer.ask(worker, request.tenant.name, request.path, request.body)
-  if (worker !== null && asked.as === 'names') worker.naming = 'yes'
-  if (worker !== null && asked.as === 'none' && asked.why === 'no_adapter') worker.naming = 'no'
+  const able = candidates.filter((worker) => worker.naming !== 'no')
+  const rested = able.filter((worker) => worker.namingRestUntilMs <= startedMs)
+  const worker = rested[Math.floor(parts.world.random() * rested.length)] ?? null
+  const asked: NamesAsked =
+    worker === null
+      ? { as: 'none', why: able.length > 0 ? 'resting' : 'no_adapter' }
+      : await parts.namer.ask(worker, request.tenant.name, request.path, request.body)
+  if (worker !== null) noteNaming(worker, asked, startedMs)
   const result = asked.as === 'names' ? asked.from : asked.why
   parts.meter.add('terrace_router_naming_total', { result })
   if (asked.as === 'names') {
     parts.meter.observe('terrace_router_naming_seconds', {}, (parts.world.nowMs() - startedMs) / 1_000)
   }
   return asked
+}
+
+/** How long an adapter is left alone after it was late or failed, in milliseconds. Why: each try may cost a
+ *  request its whole wait for names. */
+const namingRestMs = 2_000
+
+function noteNaming(worker: Worker, asked: NamesAsked, startedMs: number): void {
+  if (asked.as === 'names') worker.naming = 'yes'
+  else if (asked.why === 'no_adapter') worker.naming = 'no'
+  else worker.namingRestUntilMs = startedMs + namingRestMs
 }
 
 /** The candidates in the order of their price. */

@@ -21,6 +21,8 @@ export class Worker {
   modelsAtMs: number | null = null
   health: Health = unknownHealth
   naming: Naming = 'unknown'
+  /** Until when its adapter is not asked for names, on the monotonic clock: it was late or failed. */
+  namingRestUntilMs = 0
   /** Until when the registration holds, or null for ever. */
   leaseUntilMs: number | null
 
@@ -146,7 +148,10 @@ export class Workers {
   tell(worker: Worker, news: HealthNews): void {
     const before = worker.health
     worker.health = nextHealth(before, news)
-    if (before.at !== worker.health.at) this.#onHealth(worker, before)
+    if (before.at === worker.health.at) return
+    // What answers there now may be another server: with an adapter, or without.
+    if (worker.serving) worker.naming = 'unknown'
+    this.#onHealth(worker, before)
   }
 
   async close(): Promise<void> {

@@ -144,18 +144,23 @@ void t.test('a daemon that cannot be reached is nobody to load from, and comes b
 
 void t.test('an adapter that is late or gone costs the overlap, not the request', async (t) => {
   const { a, b, router } = await scene(t)
-  for (const engine of [a, b]) engine.settings = { ...engine.settings, namesMs: 5_000 }
-  t.ok(await chosen(router))
-  for (const engine of [a, b]) engine.settings = { ...engine.settings, namesMs: 0, names: () => ({ odd: 1 }) }
-  t.ok(await chosen(router))
-  for (const engine of [a, b]) engine.settings = { ...engine.settings, names: null }
-  for (let i = 0; i < 6; i++) t.ok(await chosen(router))
-  const metrics = await (await fetch(`${router.url}/metrics`)).text()
-  for (const result of ['late', 'malformed', 'no_adapter']) {
-    t.ok(seriesIn(metrics, `terrace_router_naming_total{result="${result}"}`) > 0, result)
+  const counted = (result: string) => async (): Promise<boolean> => {
+    t.ok(await chosen(router))
+    const metrics = await (await fetch(`${router.url}/metrics`)).text()
+    return seriesIn(metrics, `terrace_router_naming_total{result="${result}"}`) > 0
   }
-  const { candidates } = await explain(router)
-  t.ok(candidates.every(({ whyNoOverlap }) => whyNoOverlap === 'no_adapter'))
+  for (const engine of [a, b]) engine.settings = { ...engine.settings, namesMs: 5_000 }
+  await until(counted('late'), 'late')
+  await until(counted('resting'), 'and left alone for a while')
+  for (const engine of [a, b]) engine.settings = { ...engine.settings, namesMs: 0, names: () => ({ odd: 1 }) }
+  await until(counted('malformed'), 'malformed')
+  for (const engine of [a, b]) engine.settings = { ...engine.settings, names: null }
+  await until(async () => {
+    await chosen(router)
+    const { candidates } = await explain(router)
+    return candidates.every(({ whyNoOverlap }) => whyNoOverlap === 'no_adapter')
+  }, 'both are known to have no adapter')
+  t.ok(await counted('no_adapter')())
 })
 
 void t.test(

@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import OpenAI from 'openai'
 import t, { type Test } from 'tap'
+import { engineQueueMax } from '../../tiers/block/limits.ts'
 import { type MockEngine, startMockEngine } from '../servers/mock-engine.ts'
 import { type RouterProcess, seriesIn, servingCount, startRouter, until } from '../servers/router-process.ts'
 
@@ -257,3 +258,18 @@ function post(
 async function metric(router: RouterProcess, series: string): Promise<number> {
   return seriesIn(await (await fetch(`${router.url}/metrics`)).text(), series)
 }
+
+void t.test('workers at their limit: 503 and when to come back, and room again afterwards', async (t) => {
+  const { a, router } = await pair(t)
+  a.settings = { ...a.settings, firstMs: 4_000 }
+  const choice = { 'x-terrace-worker': 'a' }
+  const many = Array.from({ length: engineQueueMax }, () => post(router, ask, choice))
+  await until(() => a.active === engineQueueMax, 'as many as it may have')
+  const over = await post(router, ask, choice)
+  t.equal(over.status, 503)
+  t.ok(over.headers.get('retry-after'))
+  t.match(await over.json(), { error: { code: 'all_busy' } })
+  for (const answer of await Promise.all(many)) t.equal(answer.status, 200)
+  a.settings = { ...a.settings, firstMs: 0 }
+  t.equal((await post(router, ask, choice)).status, 200)
+})

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
+import { HeldBytes } from '../../router/admit.ts'
 import { judge } from '../../router/cursor.ts'
 import { EventStreamReader } from '../../router/event-stream.ts'
 import { type Health, nextHealth, unknownHealth } from '../../router/health.ts'
@@ -11,6 +12,7 @@ import { refusalBody, refusalEvent, refusalKinds, refuse } from '../../router/re
 import { answeredHeaders, forwardedHeaders } from '../../router/steering.ts'
 import { Identify, readKeys } from '../../router/tenant.ts'
 import { usageOf } from '../../router/usage.ts'
+import { requestBytesHeldMax } from '../../tiers/block/limits.ts'
 
 void t.test('health: two failures or one refusal put a worker out, one good look brings it back', (t) => {
   const after = (...kinds: ('good' | 'refused' | 'failed' | 'late')[]): Health['at'] =>
@@ -23,6 +25,16 @@ void t.test('health: two failures or one refusal put a worker out, one good look
   t.equal(after('good', 'refused'), 'out')
   t.equal(after('good', 'refused', 'failed', 'good'), 'serving')
   t.equal(after('failed'), 'unknown', 'never gets requests before a good look')
+  t.end()
+})
+
+void t.test('bodies: what is held has a roof, and what is given back makes room', (t) => {
+  const held = new HeldBytes()
+  t.ok(held.take(requestBytesHeldMax))
+  t.notOk(held.take(1))
+  t.equal(held.byteCount, requestBytesHeldMax)
+  held.give(10)
+  t.ok(held.take(10))
   t.end()
 })
 
