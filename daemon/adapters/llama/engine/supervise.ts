@@ -37,7 +37,7 @@ const restartMsMin = 200
 const restartMsMax = 5_000
 const steadyLifeMs = 30_000
 /** Time from the polite signal to the final one, in milliseconds. */
-const politeMs = 1_500
+const politeMs = 800
 
 class Holder {
   #state: EngineState = { as: 'starting', generation: 0 }
@@ -98,7 +98,7 @@ export function startEngine(options: EngineOptions, world: World): Engine {
     stopping = true
     const cancel = world.after(politeMs, () => child?.kill('SIGKILL'))
     child?.kill('SIGTERM')
-    await Promise.race([ended, world.sleep(politeMs + 500)])
+    await Promise.race([ended, world.sleep(2 * politeMs)])
     cancel()
     holder.set({ as: 'stopped' })
   }

@@ -23,7 +23,8 @@ const connectionsMax = 256
 const waitForeverMs = 0
 const healthMsMax = 2_000
 
-/** HTTP to one llama-server. */
+/** HTTP to one llama-server. Each call has a connection of its own (`pipelining: 0`): the server closes a kept one after
+ *  five seconds or a hundred calls, and a call that meets the closing is lost. On one machine a new one costs little. */
 export class Upstream {
   readonly url: string
   readonly #agent: Agent
@@ -32,7 +33,7 @@ export class Upstream {
     this.url = url.replace(/\/$/, '')
     this.#agent = new Agent({
       connections: connectionsMax,
-      pipelining: 1,
+      pipelining: 0,
       connect: { timeout: healthMsMax },
       headersTimeout: waitForeverMs,
       bodyTimeout: waitForeverMs,
