@@ -46,6 +46,10 @@ const words: Readonly<Record<string, Word>> = {
     about: 'asks a running system about a long document and shows where the tokens came from',
     run: async (rest, world) => (await import('./daemon/up/demo.ts')).demoMain(rest, world),
   },
+  docs: {
+    about: 'writes the tables in the READMEs that are made from the source (for developers)',
+    run: async () => (await import('./daemon/reference.ts')).docsMain(),
+  },
 }
 
 /** The addon, or null with a line that says what its absence means: an engine serves without it, only without cache. */

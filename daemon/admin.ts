@@ -10,7 +10,7 @@ import type { Publisher } from './publish.ts'
 import type { EngineServer } from './server.ts'
 import type { DaemonStatus } from './status.ts'
 
-export type AdminParts = {
+type AdminParts = {
   readonly port: number
   readonly store: BlockStore
   readonly server: EngineServer

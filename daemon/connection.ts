@@ -32,7 +32,7 @@ export type EndWhy =
   | 'failed'
   | 'stopping'
 
-export type ConnectionParts = {
+type ConnectionParts = {
   readonly world: World
   readonly flow: Flow
   readonly meter: DaemonMeter

@@ -25,7 +25,7 @@ const version = 'terrace-data-1'
 const versionFile = 'version'
 const lockFile = 'daemon.lock'
 
-export type DataDirectory = {
+type DataDirectory = {
   readonly path: string
   /** Gives the directory back: another daemon may have it. */
   release(): void

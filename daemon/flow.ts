@@ -28,7 +28,7 @@ type Handlers = {
 }
 
 /** What asks are answered with: checks what an engine says, asks the store, counts. Holds no state of its own. */
-export type FlowParts = {
+type FlowParts = {
   readonly world: World
   readonly store: BlockStore
   readonly meter: DaemonMeter

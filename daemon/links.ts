@@ -2,7 +2,7 @@ import { type TierName, tierNames } from '../tiers/block/id.ts'
 import type { TierCounts } from '../tiers/store.ts'
 
 /** What a link to a tier gives: a load of `n` bytes takes `latencySeconds + n / bytesPerSecond`. */
-export type LinkRate = { readonly bytesPerSecond: number; readonly latencySeconds: number }
+type LinkRate = { readonly bytesPerSecond: number; readonly latencySeconds: number }
 export type StoredTier = Exclude<TierName, 'hbm'>
 
 /** Moments of (bytes, seconds), each weighted less the older it is. */

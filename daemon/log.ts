@@ -1,7 +1,7 @@
 import type { World } from '../tiers/block/clock.ts'
 
 /** What a log line may carry: ids, sizes, times, codes, names from the configuration. Never tokens, text, keys, headers. */
-export type LogFields = Readonly<Record<string, string | number | boolean>>
+type LogFields = Readonly<Record<string, string | number | boolean>>
 
 export interface Log {
   info(event: string, fields?: LogFields): void

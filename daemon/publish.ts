@@ -13,7 +13,7 @@ import type { DaemonMeter } from './metrics.ts'
 export type EncodedBatch = { readonly sequence: number; readonly json: string }
 
 /** What a reader that has seen everything before `from` needs. */
-export type CatchUp =
+type CatchUp =
   | { readonly as: 'batches'; readonly batches: readonly EncodedBatch[] }
   /** Too old, of the future, or of another epoch: only a snapshot helps. */
   | { readonly as: 'gap' }

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { Field } from '../tiers/block/codec.ts'
 import { failures } from '../tiers/block/failures.ts'
 import { markdownTable, withGenerated } from '../tiers/block/generated.ts'
@@ -51,4 +52,12 @@ function wireReference(): string {
     fields(answer as unknown as Readonly<Record<string, Field<never>>>),
   ])
   return markdownTable(['number', 'message', 'ask', 'answer'], rows)
+}
+
+/** `terrace docs`: writes the generated tables anew; for whoever changed one of the tables. */
+export function docsMain(): number {
+  const file = new URL('README.md', import.meta.url)
+  writeFileSync(file, daemonReadme(readFileSync(file, 'utf8')))
+  process.stdout.write('written: daemon/README.md\n')
+  return 0
 }

@@ -19,7 +19,7 @@ import type { DaemonMeter } from './metrics.ts'
 import { Session, type SessionStatus } from './session.ts'
 
 export type ServerNative = Pick<Native, 'peerOf' | 'openDoor' | 'closeDoor' | 'takeDescriptor'>
-export type ServerParts = {
+type ServerParts = {
   readonly world: World
   readonly native: ServerNative
   readonly store: BlockStore

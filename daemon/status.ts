@@ -63,7 +63,7 @@ export type DaemonStatus = {
   }
 }
 
-export type StatusParts = {
+type StatusParts = {
   readonly world: World
   readonly store: BlockStore
   readonly server: EngineServer
@@ -146,7 +146,7 @@ export function statusOf(parts: StatusParts): DaemonStatus {
 }
 
 /** The release, from the package's own file. */
-export function productVersion(): string {
+function productVersion(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
   return String((JSON.parse(text) as { readonly version?: unknown }).version)
 }

@@ -2,7 +2,7 @@ import { markdownTable } from './generated.ts'
 import { flagOf, type OptionRow, type OptionTable, variableOf } from './option.ts'
 import { numberText } from './option-value.ts'
 
-export type HelpExample = { readonly line: string; readonly about: string }
+type HelpExample = { readonly line: string; readonly about: string }
 export type HelpPage = {
   /** `terrace daemon [options]` */
   readonly usage: string

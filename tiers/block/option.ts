@@ -55,7 +55,7 @@ export type OptionValues<Table extends OptionTable> = { readonly [Name in keyof 
 /** What one source gave: by field name. */
 export type GivenOptions = ReadonlyMap<string, OptionAny>
 
-export type WordsRead = {
+type WordsRead = {
   readonly values: GivenOptions
   /** Words that belong to no option. */
   readonly operands: readonly string[]
@@ -64,8 +64,8 @@ export type WordsRead = {
 }
 
 /** Parts of the config file. Each process reads its own and lets the others stand. */
-export const configSections = ['daemon', 'router', 'engine', 'up'] as const
-export type ConfigSection = (typeof configSections)[number]
+const configSections = ['daemon', 'router', 'engine', 'up'] as const
+type ConfigSection = (typeof configSections)[number]
 
 /** `hostBytes` to `host-bytes`. */
 export function flagOf(name: string): string {
