@@ -1,3 +1,4 @@
+import { hash, timingSafeEqual } from 'node:crypto'
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify'
 import { requestHeadersMsMax, requestReceiveMsMax } from '../tiers/block/limits.ts'
 import { explain } from './explain.ts'
@@ -10,7 +11,7 @@ const adminBodyBytesMax = 8 * 2 ** 20
 
 /** The operator's HTTP server. Listens on loopback only, and answers only to loopback names: a page in a
  *  browser cannot reach it under a name of its own. */
-export function openAdmin(parts: Parts, indexStatus: () => unknown): FastifyInstance {
+export function openAdmin(parts: Parts, token: string | null, indexStatus: () => unknown): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: adminBodyBytesMax,
@@ -23,6 +24,12 @@ export function openAdmin(parts: Parts, indexStatus: () => unknown): FastifyInst
       await send(reply, 403, { error: 'this server answers to loopback names only' })
     } else if (request.headers.origin !== undefined && request.method !== 'GET') {
       await send(reply, 403, { error: 'web pages may not give orders' })
+    } else if (
+      token !== null &&
+      request.url !== '/health' &&
+      !hasToken(request.headers.authorization, token)
+    ) {
+      await send(reply, 401, { error: 'send "Authorization: Bearer" with the token of --admin-token-file' })
     }
   })
   app.get('/health', (_request, reply) => send(reply, 200, { status: 'ok' }))
@@ -103,6 +110,12 @@ function workerIn(body: unknown): WorkerWanted | string {
 
 function isLoopbackName(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/.test(host)
+}
+
+/** Compared as digests of one length, in constant time. */
+function hasToken(authorization: string | undefined, token: string): boolean {
+  const given = hash('sha256', authorization ?? '', 'buffer')
+  return timingSafeEqual(given, hash('sha256', `Bearer ${token}`, 'buffer'))
 }
 
 function send(reply: FastifyReply, status: number, value: unknown): FastifyReply {

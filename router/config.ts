@@ -15,6 +15,9 @@ import { type WorkerWanted, workerProblem } from './workers.ts'
 /** Daemons one router listens to. */
 const daemonsMax = 1_024
 
+/** Why: a short one is guessed. */
+const adminTokenLengthMin = 16
+
 /** Everything that can be set on a router: parser, `--help` and the reference in the README are made from
  *  these rows. */
 export const routerFields = {
@@ -78,6 +81,13 @@ export const routerFields = {
     max: 65_535,
     placeholder: 'PORT',
     about: 'Loopback port to register workers and to explain decisions. 0 takes a free one and prints it.',
+  },
+  adminTokenFile: {
+    unit: 'path',
+    fallback: null,
+    placeholder: 'FILE',
+    about:
+      'File with a token that the admin port then asks for ("Authorization: Bearer"): for machines with other users.',
   },
   receiveMs: {
     unit: 'ms',
@@ -164,10 +174,11 @@ export const routerHelp: HelpPage = {
 type Raw = OptionValues<typeof routerFields>
 declare const checked: unique symbol
 /** Complete and checked: only `readRouterConfig` makes one. */
-export type RouterConfig = Omit<Raw, 'config' | 'worker' | 'daemon' | 'keysFile'> & {
+export type RouterConfig = Omit<Raw, 'config' | 'worker' | 'daemon' | 'keysFile' | 'adminTokenFile'> & {
   readonly workers: readonly WorkerWanted[]
   readonly daemons: readonly string[]
   readonly keys: ApiKeys | null
+  readonly adminToken: string | null
   readonly [checked]: true
 }
 
@@ -192,15 +203,20 @@ export function readRouterConfig(
 }
 
 function complete(raw: Raw, readText: ReadText): RouterConfig {
-  const { config: _file, worker, daemon, keysFile, ...rest } = raw
+  const { config: _file, worker, daemon, keysFile, adminTokenFile, ...rest } = raw
   const keys = keysFile === null ? null : keysIn(textOf(readText, keysFile, '--keys-file'), keysFile)
   if (keys === null && !isLoopback(raw.host)) {
     throw bad(`--host ${raw.host} is reachable from other machines: give --keys-file, or bind 127.0.0.1`)
   }
+  const adminToken =
+    adminTokenFile === null ? null : textOf(readText, adminTokenFile, '--admin-token-file').trim()
+  if (adminToken !== null && adminToken.length < adminTokenLengthMin) {
+    throw bad(`${adminTokenFile}: a token has at least ${adminTokenLengthMin} characters`)
+  }
   const workers = worker.map(workerIn)
   const names = new Set(workers.map(({ name }) => name))
   if (names.size < workers.length) throw bad('--worker: two workers have the same name')
-  const config = { ...rest, workers, daemons: daemon.map(daemonIn), keys }
+  const config = { ...rest, workers, daemons: daemon.map(daemonIn), keys, adminToken }
   // The brand has no value at run time.
   return config as unknown as RouterConfig
 }

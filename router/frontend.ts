@@ -93,6 +93,12 @@ export function openFrontend(parts: Parts): Frontend {
 
 const stoppingRefusal = refuseForNow('unavailable', 'stopping', 'the router is stopping: try again', 1)
 
+const metricsRefusal = refuse(
+  'forbidden',
+  'metrics_elsewhere',
+  'metrics are at the admin port of this router',
+)
+
 function addOwnRoutes(app: FastifyInstance, parts: Parts, stopping: () => boolean): void {
   app.get('/live', (_request, reply) => json(reply, 200, { status: 'live' }))
   app.get('/health', (_request, reply) => {
@@ -109,7 +115,9 @@ function addOwnRoutes(app: FastifyInstance, parts: Parts, stopping: () => boolea
     const ready = !stopping() && parts.workers.servingCount() > 0
     return json(reply, ready ? 200 : 503, { status: ready ? 'ready' : 'not ready' })
   })
-  app.get('/metrics', (_request, reply) => {
+  app.get('/metrics', (request, reply) => {
+    // Tenants are labels there: no client may see the others.
+    if (parts.identify.hasKeys) return own(parts, request, reply, metricsRefusal)
     gauges(parts)
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(parts.meter.text())
   })

@@ -47,7 +47,7 @@ async function run(config: RouterConfig, world: World): Promise<number> {
   const cut = new AbortController()
   const { parts, residency } = wire(config, world, cut.signal)
   const frontend = openFrontend(parts)
-  const admin = openAdmin(parts, () => residency.status())
+  const admin = openAdmin(parts, config.adminToken, () => residency.status())
   const close = async (): Promise<void> => {
     probes.stop()
     residency.stop()

@@ -17,13 +17,17 @@ const keys = {
   ],
 }
 
+const token = 'a-long-admin-token'
 let engine: MockEngine
 let router: RouterProcess
 
 t.before(async () => {
-  const file = `${t.testdir({ 'keys.json': JSON.stringify(keys) })}/keys.json`
+  const folder = t.testdir({ 'keys.json': JSON.stringify(keys), token: `${token}\n` })
   engine = await startMockEngine('a')
-  router = await startRouter([engine], ['--keys-file', file, '--host', '127.0.0.1'])
+  router = await startRouter(
+    [engine],
+    ['--keys-file', `${folder}/keys.json`, '--admin-token-file', `${folder}/token`],
+  )
 })
 t.teardown(async () => {
   await router.stop('SIGKILL')
@@ -53,6 +57,7 @@ void t.test(
     t.match(await anthropic.json(), { error: { type: 'authentication_error' } })
     t.equal((await fetch(`${router.url}/v1/models`)).status, 401)
     t.equal((await fetch(`${router.url}/health`)).status, 200, 'health needs no key')
+    t.equal((await fetch(`${router.url}/metrics`)).status, 403, 'tenants are nobody else’s business')
     t.equal(engine.seen.length, 0)
   },
 )
@@ -90,6 +95,17 @@ void t.test('a tenant past its rate gets 429 and when to come back', async (t) =
   }
   t.same(statuses, [200, 200, 429])
   t.equal((await post({ authorization: 'Bearer sk-blue' })).status, 200, 'others are served')
+})
+
+void t.test('the admin port asks for its token', async (t) => {
+  const status = async (path: string, authorization: string | null): Promise<number> =>
+    (await fetch(`${router.adminUrl}${path}`, { headers: authorization === null ? {} : { authorization } }))
+      .status
+  t.equal(await status('/workers', null), 401)
+  t.equal(await status('/metrics', `Bearer ${token}x`), 401)
+  t.equal(await status('/workers', `Bearer ${token}`), 200)
+  t.equal(await status('/metrics', `Bearer ${token}`), 200)
+  t.equal(await status('/health', null), 200)
 })
 
 void t.test('what a router cannot start with is one sentence on standard error, and a code', async (t) => {

@@ -50,6 +50,7 @@ void t.test('every refusal is one sentence that names the field, and never a key
     [['--keys-file', 'other.json'], /keys\[0\]\.role is not known/],
     [['--keys-file', 'tenant.json'], /keys\[0\]\.tenant must be 1 to 64/],
     [['--keys-file', 'rate.json'], /keys\[0\]\.requestsPerMinute must be/],
+    [['--admin-token-file', 'bad.json'], /at least 16 characters/],
     [['--worker', 'a'], /--worker: must be NAME=URL/],
     [['--worker', 'a=ftp://x'], /--worker: url: must start with http/],
     [['--worker', 'a=http://x:1/v1'], /--worker: url: must be the root/],
