@@ -102,9 +102,9 @@ function shareRows(hits: readonly Hit[]): ShareRow[] {
   })
 }
 
-/** One CSV line per request, in the order of their ends; times in seconds after the first was sent. */
+/** One CSV line per request, in the order of their ends; times in seconds after the first was due. */
 export function hitLines(hits: readonly Hit[]): string {
-  const startMs = hits.reduce((least, { answer }) => Math.min(least, answer.sentMs), Number.POSITIVE_INFINITY)
+  const startMs = hits.reduce((least, { dueMs, answer }) => Math.min(least, dueMs, answer.sentMs), Infinity)
   const after = (ms: number): string => ((ms - startMs) / 1_000).toFixed(4)
   const lines = ['request,due,sent,firstToken,end,promptTokens,cachedTokens,outputTokens,failed']
   for (const { shot, dueMs, answer } of hits) {
