@@ -96,6 +96,26 @@ export class Evaluator {
     }
   }
 
+  /** Tokens by where they come from, in slices of the trace's time: HBM, host, NVMe, S3, computed. */
+  tokensOverTime(places: Places, slices: number): readonly Float64Array[] {
+    const layers = Array.from({ length: 5 }, () => new Float64Array(slices))
+    const { arrivalMs, inputTokens, requestCount } = this.#tree
+    const startMs = arrivalMs.reduce((least, ms) => Math.min(least, ms), Number.POSITIVE_INFINITY)
+    const spanMs = arrivalMs.reduce((most, ms) => Math.max(most, ms), 0) - startMs
+    for (let request = 0; request < requestCount; request += 1) {
+      this.serve(request, places, this.#service)
+      const share = spanMs === 0 ? 0 : ((arrivalMs[request] ?? 0) - startMs) / spanMs
+      const slice = Math.min(slices - 1, Math.floor(share * slices))
+      const { hbm, host, nvme, s3 } = this.#service
+      const computed = (inputTokens[request] ?? 0) - hbm - host - nvme - s3
+      for (const [index, tokens] of [hbm, host, nvme, s3, computed].entries()) {
+        const layer = layers[index]
+        if (layer !== undefined) layer[slice] = (layer[slice] ?? 0) + tokens
+      }
+    }
+    return layers
+  }
+
   /** Fills in the best service of one request; answers how many tokens were there at all. The last token of a
    *  prompt is always computed: its result is the first output token. */
   serve(request: number, places: Places, service: Service): number {

@@ -15,6 +15,9 @@ export const gridSteps = 38
 /** Requests that the search looks at; the best sets are then looked at with all. */
 const sampledRequests = 1_500
 
+/** Slices of the trace in the picture over time. */
+export const timeSlices = 60
+
 /** All that a plan says, in numbers. */
 export type Plan = {
   readonly site: Site
@@ -32,7 +35,7 @@ export type Plan = {
   /** Engines for the goal, with the tiers and with HBM alone; null without a goal or when no number is enough. */
   readonly engines: number | null
   readonly enginesAlone: number | null
-  /** Engines that prefill keeps busy to 70 %, with the tiers and with HBM alone. */
+  /** Engines that prefill or loads keep busy to 70 %, with the tiers and with HBM alone. */
   readonly busy: number
   readonly busyAlone: number
   /** Engines for which the times to first token are given. */
@@ -40,6 +43,8 @@ export type Plan = {
   /** Sorted times to first token, queue included, with that many engines: with the tiers, and with HBM alone. */
   readonly ttft: Float64Array
   readonly ttftAlone: Float64Array
+  /** Tokens over time by source: HBM, host, NVMe, S3, computed. */
+  readonly overTime: readonly Float64Array[]
   readonly partial: boolean
 }
 
@@ -90,14 +95,21 @@ export async function makePlan(
     busyAlone: busyEngines(alone, spanSeconds, site),
     ttft: queuedTtft(tree, whole, best.places, site, enginesShown).sort(),
     ttftAlone: queuedTtft(tree, whole, alone.places, site, enginesShown).sort(),
+    overTime: whole.tokensOverTime(best.places, timeSlices),
     partial: search.partial,
   }
 }
 
-/** Engines that the prefill keeps busy to 70 %. */
+/** Share of an engine's time that may be planned for. Why: near 1 queues grow without end. */
+const busyShareMax = 0.7
+
+/** Engines whose prefill and links are busy for 70 % of the time at most, by whichever is the tighter. */
 function busyEngines(option: Option, spanSeconds: number, site: Site): number {
-  const busy = (option.outcome.prefillSeconds * site.traffic) / Math.max(1, spanSeconds)
-  return Math.max(1, Math.ceil(busy / 0.7))
+  const { tokens, prefillSeconds } = option.outcome
+  const linkSeconds = (tier: 'host' | 'nvme' | 's3'): number =>
+    (tokens[tier] * site.bytesPerToken) / site.links[tier].bytesPerSecond
+  const busy = Math.max(prefillSeconds, linkSeconds('host'), linkSeconds('nvme'), linkSeconds('s3'))
+  return Math.max(1, Math.ceil((busy * site.traffic) / Math.max(1, spanSeconds) / busyShareMax))
 }
 
 function spanOf(tree: TraceTree): number {

@@ -5,6 +5,7 @@ import type { Cell, Column, Curves, Facts, Report, Section, Table } from '../rep
 import type { TraceTree } from '../trace/trace.ts'
 import { type Cost, runsPerMonth, type TierBytes } from './cost.ts'
 import type { KvShape } from './model.ts'
+import { sizeHeat, sourceStack } from './pictures.ts'
 import type { Plan } from './plan.ts'
 import { breakEvens, reasons } from './reasons.ts'
 import type { Option } from './search.ts'
@@ -13,7 +14,7 @@ import type { Option } from './search.ts'
 const ttftPoints = 100
 
 export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed: readonly string[]): Report {
-  const { best } = plan.search
+  const { best, alone } = plan.search
   const sections: Section[] = [
     recommendation(tree, plan),
     { kind: 'words', title: 'Why', lines: reasons(plan, shape) },
@@ -21,7 +22,9 @@ export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed:
     costTable(plan),
     breakEvenTable(plan),
     costCurve(plan),
+    sizeHeat(plan),
     hitCurve(tree, plan),
+    sourceStack(plan),
     ttftCurve(plan),
   ]
   const json = {
@@ -29,8 +32,9 @@ export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed:
     model: shape,
     site: plan.site,
     triedCount: plan.search.triedCount,
+    prefillSecondsSaved: alone.outcome.prefillSeconds - best.outcome.prefillSeconds,
     best: optionJson(tree, plan, best, plan.bytes),
-    alone: optionJson(tree, plan, plan.search.alone, { host: 0, nvme: 0, s3: 0 }),
+    alone: optionJson(tree, plan, alone, { host: 0, nvme: 0, s3: 0 }),
     neighbours: plan.neighbours.map(({ name, option, bytes }) => ({
       name,
       ...optionJson(tree, plan, option, bytes),

@@ -19,6 +19,8 @@ export type Search = {
   /** Per total size (place of the last tier) the cheapest option, in order. */
   readonly frontier: readonly Option[]
   readonly triedCount: number
+  /** Every option tried, on a sample of the requests. */
+  readonly rough: readonly Option[]
   readonly partial: boolean
 }
 
@@ -64,6 +66,7 @@ export async function searchSizes(
     alone.outcome.ttftAtShare,
   )
   return {
+    rough,
     best,
     alone,
     soonest,

@@ -27,6 +27,7 @@ class LmcacheReader implements LineReader {
   readonly #context: ReaderContext
   readonly #draft = new RequestDraft()
   #chunkTokens: number | null = null
+  #startMs: number | null = null
 
   constructor(context: ReaderContext) {
     this.#context = context
@@ -43,7 +44,9 @@ class LmcacheReader implements LineReader {
     }
     const draft = this.#draft
     draft.clear()
-    draft.arrivalMs = numberIn(fields, 'timestamp') * 1_000
+    const atMs = numberIn(fields, 'timestamp') * 1_000
+    this.#startMs ??= atMs
+    draft.arrivalMs = Math.max(0, atMs - this.#startMs)
     draft.inputTokens = countIn(fields, 'seq_len')
     fillBlocks(fields.chunk_hashes, draft, 'chunk_hashes')
     // Keys of two models never meet, so their blocks must not either.

@@ -191,6 +191,9 @@ async function readInput(
   }
 }
 
+/** What some editors put before a UTF-8 text. */
+const byteOrderMark = [0xef, 0xbb, 0xbf]
+
 async function headOf(label: string, pieces: AsyncIterator<Buffer>): Promise<Head> {
   let bytes: Buffer = Buffer.alloc(0)
   while (bytes.indexOf(0x0a) < 0 && bytes.length < headBytesMax) {
@@ -198,6 +201,7 @@ async function headOf(label: string, pieces: AsyncIterator<Buffer>): Promise<Hea
     if (next.done === true) break
     bytes = Buffer.concat([bytes, next.value])
   }
+  if (byteOrderMark.every((byte, at) => bytes[at] === byte)) bytes = bytes.subarray(byteOrderMark.length)
   if (bytes.length === 0) throw new InputError(`${label} is empty; ${expected()}`)
   const lineEnd = bytes.indexOf(0x0a)
   const firstLine = bytes.subarray(0, lineEnd < 0 ? bytes.length : lineEnd).toString('utf8')

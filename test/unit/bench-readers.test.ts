@@ -95,6 +95,11 @@ void t.test('xz goes through the xz program', async (t) => {
   )
 })
 
+void t.test('a byte order mark, blank lines and Windows line ends do no harm', async (t) => {
+  const loaded = await read(t, `\ufeff${native.join('\r\n\r\n')}\r\n`)
+  t.equal(loaded.tree.requestCount, 3)
+})
+
 void t.test('a broken line is named by file and line; --skip-bad counts it', async (t) => {
   const text = [native[0], '{"timestamp": 1, "input_length": }', native[1], ''].join('\n')
   t.match(await refusal(t, text), /^trace\.jsonl:2: not JSON .*--skip-bad/s)
