@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type EngineRun, logBook, socketFolder, startDaemon, startEngine, until } from '../servers/llama.ts'
@@ -77,4 +78,14 @@ void t.test('a daemon that stops, dies and comes back', async (t) => {
   t.equal(warm.text, cold.text, 'the same answer')
   t.ok((warm.from.nvme ?? 0) + (warm.from.host ?? 0) > 0, `loaded: ${JSON.stringify(warm.from)}`)
   t.equal((await engine.status()).counters.wrongGuesses, 0)
+
+  const slots = join(
+    existsSync('/dev/shm') ? '/dev/shm' : join(directory, 'gone'),
+    `terrace-slots-gone-${engine.child.pid}`,
+  )
+  rmSync(slots, { recursive: true })
+  const without = await ask(engine, 'fourth')
+  t.equal(without.text, cold.text, 'no folder for slot files: the same answer')
+  const dropped = async (): Promise<boolean> => ((await engine.status()).counters.drops.save_failed ?? 0) > 0
+  t.ok(await until(dropped), 'and the loss is counted')
 })

@@ -12,7 +12,13 @@ import { checkModelFile, ensureModel } from './model/ensure.ts'
 import type { EngineConfig } from './options.ts'
 
 /** One engine with its adapter, running. */
-export type Adapter = { readonly front: Front; readonly engine: Engine; readonly stop: () => Promise<void> }
+export type Adapter = {
+  readonly front: Front
+  readonly engine: Engine
+  /** What a llama-server of ours said last; null for one that somebody else runs. */
+  readonly lastWords: (() => string) | null
+  readonly stop: () => Promise<void>
+}
 
 /** Brings everything up in order: model, server, folder, link to the daemon, front. What fails is one sentence, and
  *  nothing of it stays. */
@@ -47,6 +53,7 @@ export async function startAdapter(
     return {
       front,
       engine,
+      lastWords: config.url === null ? () => lastWordsIn(logFileOf(config)) : null,
       stop: async () => {
         await front.close()
         await stop()
@@ -82,10 +89,30 @@ async function startOwn(
     slotCount: config.parallel,
     threadCount: config.threadCount,
     slotFolder: slots,
-    logFile: join(config.data, `llama-server-${config.name}.log`),
+    logFile: logFileOf(config),
     alias: config.modelName ?? nameOf(modelFile),
   }
   return { engine: startEngine(options, world), modelFile, build: server.build }
+}
+
+function logFileOf(config: EngineConfig): string {
+  return join(config.data, `llama-server-${config.name}.log`)
+}
+
+/** The last error in the server's log, and where the log is. */
+function lastWordsIn(logFile: string): string {
+  let line = ''
+  try {
+    const lines = readFileSync(logFile, 'utf8').split('\n')
+    line = lines.findLast((text) => / E |error|failed/i.test(text)) ?? ''
+  } catch {
+    return ''
+  }
+  const said = line
+    .replace(/^[\d.]+ E \S+\s*/, '')
+    .trim()
+    .slice(0, 200)
+  return `${said === '' ? '' : `: ${said}`}; its log is ${logFile}`
 }
 
 async function watchGiven(config: EngineConfig, world: World): Promise<Started> {

@@ -60,11 +60,24 @@ function listenForEnd(ending: AbortController, parentPipe: boolean): void {
   process.stdin.resume()
 }
 
-/** Waits until the engine serves and says so on one line. */
+/** Lives of a llama-server that end before it ever served, after which it is given up. */
+const failedLivesMax = 2
+
+/** Waits until the engine serves and says so on one line. A server of ours that keeps ending is a problem to tell; one
+ *  of somebody else's is waited for. */
 async function sayReady(adapter: Adapter, name: string, asJson: boolean, signal: AbortSignal): Promise<void> {
+  let waiting = false
   while (adapter.front.attached() === null && !signal.aborted) {
     await adapter.engine.whenReady(1_000)
     await adapter.front.settled()
+    const state = adapter.engine.state()
+    if (state.as !== 'down') continue
+    if (adapter.lastWords !== null && state.generation >= failedLivesMax) {
+      throw new SetupProblem(`llama-server ${state.why}${adapter.lastWords()}`)
+    }
+    if (adapter.lastWords === null && !waiting)
+      process.stderr.write(`engine ${name}: ${state.why}: waiting for it\n`)
+    waiting = true
   }
   if (signal.aborted) return
   const kv = adapter.front.attached()?.kv

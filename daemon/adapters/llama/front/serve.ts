@@ -42,6 +42,8 @@ export type Front = {
 /** Longest wait of a request for an engine that is just starting, in milliseconds. */
 const engineWaitMsMax = 5_000
 const waitLookMs = 25
+/** Pause before an engine that did not tell what it is is asked again, in milliseconds. */
+const attachRetryMs = 500
 
 /** Opens the server. It answers at once; requests wait a while for an engine that is not there yet. */
 export async function openFront(options: FrontOptions): Promise<Front> {
@@ -54,11 +56,20 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     void news?.tell([])
     news = null
     if (state.as !== 'ready') return
-    const found = await attach(state.upstream, state.generation, options.attaching).catch(() => null)
-    const now = options.engine.state()
-    if (now.as !== 'ready' || now.generation !== state.generation) return
-    attachment = found
-    if (found?.kv.as === 'on' && options.session !== null) news = new HeldNews(found.kv, options.session)
+    const lives = (): boolean => {
+      const now = options.engine.state()
+      return now.as === 'ready' && now.generation === state.generation
+    }
+    while (lives()) {
+      const found = await attach(state.upstream, state.generation, options.attaching).catch(() => null)
+      if (!lives()) return
+      if (found !== null) {
+        attachment = found
+        if (found.kv.as === 'on' && options.session !== null) news = new HeldNews(found.kv, options.session)
+        return
+      }
+      await options.world.sleep(attachRetryMs)
+    }
   }
   options.engine.onChange((state) => void follow(state))
   void follow(options.engine.state())
