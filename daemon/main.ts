@@ -14,6 +14,7 @@ import { type RunningDaemon, startDaemon } from './parts.ts'
 
 /** Exit codes besides 0: a start that failed, a wrong command line, a broken invariant. */
 const exits = { failed: 1, usage: 2, broken: 70 } as const
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 /** Written beside the data while the daemon serves: where `terrace status` finds it. */
 const readyFile = 'daemon.json'
 
@@ -31,8 +32,7 @@ export async function daemonMain(argv: readonly string[], world: World): Promise
   }
   const log = lineLog(world, config.logJson, (line) => process.stderr.write(line))
   for (const warning of config.warnings) log.warn('variable_unknown', { says: warning })
-  const end = endings(log, config.parentPipe)
-  // A signal during the start counts: it ends the start as soon as it is through.
+  const end = endings(world, log, config.parentPipe)
   let running: RunningDaemon
   try {
     running = await startDaemon(config, world, log, end.broken)
@@ -40,6 +40,7 @@ export async function daemonMain(argv: readonly string[], world: World): Promise
     end.release()
     return refuse(error, exits.failed)
   }
+  end.started()
   announce(config, running)
   const why = await end.asked
   log.info('stopping', { why })
@@ -70,16 +71,19 @@ function announce(config: DaemonConfig, running: RunningDaemon): void {
 }
 
 /** Everything that ends the process: signals, the parent's end, a broken invariant. The second signal ends it at once. */
-function endings(log: Log, parentPipe: boolean) {
+function endings(world: World, log: Log, parentPipe: boolean) {
   let ask: (why: string) => void = () => undefined
   const asked = new Promise<string>((resolve) => {
     ask = resolve
   })
   let signals = 0
+  let starting = true
   const onSignal = (signal: NodeJS.Signals): void => {
     signals += 1
     if (signals > 1) process.exit(exits.failed)
     ask(signal)
+    // A start that hangs (a disk, a store far away) must not outlive the wish to end it.
+    if (starting) world.after(stopMsMax, () => starting && process.exit(exits.failed))
   }
   const broken = (error: unknown): void => {
     // An unexpected failure of one ask is that ask's; a broken invariant is everybody's: the seals decide after the restart.
@@ -92,9 +96,10 @@ function endings(log: Log, parentPipe: boolean) {
     process.exit(exits.broken)
   }
   const onParentEnd = (): void => ask('parent_end')
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of stopSignals) process.on(signal, onSignal)
   process.on('uncaughtException', uncaught)
+  // When whoever reads our lines is gone, they are lost; the blocks still to be written are not.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignore)
   if (parentPipe) {
     process.stdin.on('end', onParentEnd)
     process.stdin.on('error', onParentEnd)
@@ -103,14 +108,18 @@ function endings(log: Log, parentPipe: boolean) {
   return {
     asked,
     broken,
+    started: (): void => {
+      starting = false
+    },
     release: (): void => {
-      process.off('SIGINT', onSignal)
-      process.off('SIGTERM', onSignal)
+      for (const signal of stopSignals) process.off(signal, onSignal)
       process.off('uncaughtException', uncaught)
       if (parentPipe) process.stdin.destroy()
     },
   }
 }
+
+function ignore(): void {}
 
 /** Where it happened, without what it was about. */
 function placeOf(error: unknown): string {

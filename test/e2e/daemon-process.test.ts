@@ -200,6 +200,14 @@ void t.test('the end of the parent is the end of the daemon', async (t) => {
   daemon.child.stdin?.end()
   t.equal(await ended, 0)
   t.match(daemon.output(), /stopping why=parent_end/)
+  // As after kill -9 of the parent: nobody reads what the daemon says while it stops.
+  const orphan = await startDaemonProcess(t, smallDaemon(folder))
+  const code = new Promise((resolve) => orphan.child.once('exit', resolve))
+  orphan.child.stdout?.destroy()
+  orphan.child.stderr?.destroy()
+  orphan.child.stdin?.end()
+  t.equal(await code, 0)
+  t.notOk(existsSync(join(folder, 'data/daemon.lock')), 'it stopped in order')
 })
 
 void t.test(
