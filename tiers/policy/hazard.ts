@@ -127,7 +127,7 @@ export class Hazard implements EvictionPolicy {
     let best = noRow
     let lowest = Number.POSITIVE_INFINITY
     for (let draw = 0; draw < this.#kind.draws && leaves.length > 0; draw += 1) {
-      const row = leaves.at(this.#chance() % leaves.length)
+      const row = leaves.pick(this.#chance())
       if (this.#tree.onPath(row) || held(row)) continue
       const density = this.#tables.density[this.#cellOf(row, now)] as number
       if (density >= lowest) continue

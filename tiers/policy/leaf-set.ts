@@ -23,6 +23,11 @@ export class LeafSet {
     return this.#rows[place] as number
   }
 
+  /** The row that 32 random bits pick; only for a set that is not empty. */
+  pick(bits: number): Row {
+    return this.#rows[Math.floor((bits / 2 ** 32) * this.#length)] as number
+  }
+
   add(row: Row): void {
     if (this.has(row)) return
     this.#rows[this.#length] = row

@@ -12,7 +12,7 @@ import { LeafTree } from './leaf-tree.ts'
 import { NamedEviction, type RememberingPolicy } from './named-eviction.ts'
 
 /** Leaves looked at per eviction. */
-const draws = 64
+const draws = 48
 /** Evictions between two relearnings, at least; otherwise a quarter of the capacity. */
 const relearnEvictionsMin = 2_000
 
@@ -91,7 +91,7 @@ export class Terrace implements RememberingPolicy {
     let best = noRow
     let lowest = Number.POSITIVE_INFINITY
     for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
-      const row = leaves.at(this.#chance() % leaves.length)
+      const row = leaves.pick(this.#chance())
       if (this.#tree.onPath(row) || held(row)) continue
       const worth = this.#learned ? this.#memory.worth(row, nowMs) : this.#memory.lastUseMs(row)
       if (worth >= lowest) continue
