@@ -52,9 +52,9 @@ void t.test(
     }
     t.equal(window(full), false, 'evictions that are wished for again raise the bar')
     for (let block = 0; block < 1_000; block += 1) {
-    rule.evicted()
-    rule.regret('refused')
-  }
+      rule.evicted()
+      rule.regret('refused')
+    }
     t.equal(window(full), true, 'wishes for refused blocks lower it')
     t.equal(window({ ...calm, budgetUsed: 2 }), false, 'so does an overdrawn budget raise it')
   },
