@@ -263,7 +263,7 @@ function answerIfGone(serving: Serving, exchange: Exchange, result: Relayed): vo
   serving.counters.enginesGone += 1
   if (result.begun) return
   const says = 'the engine went away before it answered: try again'
-  sendError(exchange.response, 502, 'server_error', says, { 'retry-after': '1' })
+  sendError(exchange.response, 503, 'server_error', says, { 'retry-after': '1' })
 }
 
 /** Where the cached tokens of a prompt came from, for the answer's headers. */
