@@ -38,6 +38,10 @@ class ArrivalReader implements LineReader {
     this.#wanted = [time, input, output]
   }
 
+  startFile(): void {
+    this.#columns = null
+  }
+
   read(bytes: Uint8Array, start: number, end: number): void {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')
     const cells = text.split(',').map((cell) => cell.trim().replace(/^"|"$/g, ''))

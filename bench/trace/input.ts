@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
-import { createReadStream, statSync } from 'node:fs'
-import { basename } from 'node:path'
+import { createReadStream, readdirSync, type Stats, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { PassThrough, type Readable, Transform } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { InputError, reasonOf } from '../failure.ts'
@@ -22,10 +22,21 @@ export type Input = {
   readonly close: () => void
 }
 
+/** The files behind a path: itself, or of a folder its plain files by name, hidden ones left out. */
+export function inputFiles(path: string): readonly string[] {
+  if (path === '-' || !statOf(path).isDirectory()) return [path]
+  const names = readdirSync(path, { withFileTypes: true }).filter(
+    (entry) => entry.isFile() && !entry.name.startsWith('.'),
+  )
+  const files = names.map(({ name }) => join(path, name)).sort()
+  if (files.length === 0) throw new InputError(`the folder "${path}" holds no file`)
+  return files
+}
+
 /** Opens a file, or standard input for `-`; gzip, zstd and xz are recognised by their first bytes. */
 export async function openInput(path: string, io: BenchIo): Promise<Input> {
   const label = path === '-' ? 'standard input' : basename(path)
-  const size = path === '-' ? null : sizeOf(path)
+  const size = path === '-' ? null : statOf(path).size
   const raw: Readable =
     path === '-' ? io.stdin : createReadStream(path, { highWaterMark: pieceBytes, signal: io.stop })
   const count = { read: 0 }
@@ -46,16 +57,14 @@ export async function openInput(path: string, io: BenchIo): Promise<Input> {
   }
 }
 
-function sizeOf(path: string): number {
+function statOf(path: string): Stats {
   try {
-    const found = statSync(path)
-    if (found.isDirectory()) throw new InputError(`"${path}" is a folder, a trace file was expected`)
-    return found.size
+    return statSync(path)
   } catch (error) {
-    if (error instanceof InputError) throw error
     const code = (error as NodeJS.ErrnoException).code
-    if (code === 'ENOENT') throw new InputError(`no file "${path}"`)
-    throw new InputError(`cannot open "${path}": ${reasonOf(error)}`)
+    throw new InputError(
+      code === 'ENOENT' ? `no file "${path}"` : `cannot open "${path}": ${reasonOf(error)}`,
+    )
   }
 }
 

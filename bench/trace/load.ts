@@ -1,13 +1,14 @@
+import { basename, resolve } from 'node:path'
 import type { OptionFields, OptionValues } from '../command.ts'
 import { InputError, Interrupted } from '../failure.ts'
 import type { BenchIo } from '../io.ts'
 import { Progress } from '../progress.ts'
 import { TraceBuilder } from './builder.ts'
-import { formats } from './formats.ts'
-import { type Input, openInput } from './input.ts'
-import { LineCutter } from './lines.ts'
-import { BadRecord, type Head, type ReaderContext, type TraceFormat } from './reader.ts'
+import { type Feed, openFeed } from './feed.ts'
+import { inputFiles, openInput } from './input.ts'
+import type { Head, ReaderContext, TraceFormat } from './reader.ts'
 import { reblocked } from './reblock.ts'
+import { formatOf, headOf } from './sniff.ts'
 import { expandTrace, type Trace, type TraceTree } from './trace.ts'
 
 /** Options of every command that reads a trace. */
@@ -100,26 +101,21 @@ export type Loaded = {
   readonly idOf: ((node: number) => bigint) | null
 }
 
-/** Bytes that sniffing looks at, at most. Why: the first line of a trace with long prompts. */
-const headBytesMax = 2 ** 20
-
-/** Reads a whole trace. Throws InputError with file and line for what cannot be used. */
+/** Reads a whole trace: a file, standard input (`-`), or all files of a folder, by name. Throws InputError with file and line for what cannot be used. */
 export async function loadTree(
   path: string,
   options: InputOptions,
   io: BenchIo,
   extra: { readonly keepIds: boolean } = { keepIds: false },
 ): Promise<Loaded> {
-  if (io.stop.aborted) throw new Interrupted()
-  const input = await openInput(path, io)
+  const reading = new Reading({ ...inputDefaults, ...options }, io, extra.keepIds)
   try {
-    return await readInput(input, { ...inputDefaults, ...options }, io, extra.keepIds)
+    for (const file of inputFiles(path)) await reading.file(file)
   } catch (error) {
     // A stopped read fails in many ways; the reason is always the same.
     throw io.stop.aborted ? new Interrupted() : error
-  } finally {
-    input.close()
   }
+  return reading.loaded(path === '-' ? 'standard input' : basename(resolve(path)))
 }
 
 /** As `loadTree`, with every request's references written out. Assumptions are noted on standard error. */
@@ -142,76 +138,78 @@ export function noteAssumed(loaded: Loaded, io: BenchIo): void {
   for (const sentence of loaded.assumed) io.note(`${loaded.tree.name}: ${sentence}\n`)
 }
 
-async function readInput(
-  input: Input,
-  options: AllInputOptions,
-  io: BenchIo,
-  keepIds: boolean,
-): Promise<Loaded> {
-  const pieces = input.pieces[Symbol.asyncIterator]()
-  const head = await headOf(input.label, pieces)
-  const format = formatOf(options.format, head)
-  const assumed: string[] = [`read as ${format.name}${options.format === null ? ' (by its first line)' : ''}`]
-  const builder = new TraceBuilder(keepIds, options.sample)
-  const context: ReaderContext = {
-    builder,
-    blockTokens: options.blockTokens,
-    seed: 1,
-    sessions: {
-      spreadHours: options.sessionSpread,
-      idleCutMinutes: options.idleCut,
-      isolated: options.isolateSessions,
-    },
-    assume: (sentence) => void assumed.push(sentence),
-  }
-  const progress = new Progress(`reading ${input.label}`, io)
-  const all = withHead(head.bytes, pieces, () => {
-    if (io.stop.aborted) throw new Interrupted()
-    progress.at(input.progress())
-  })
-  const run = format.kind === 'lines' ? readLines : readDocuments
-  const { blockTokens, skippedCount } = await run(format as never, context, input.label, all, options.skipBad)
-  progress.end()
-  if (skippedCount > 0) assumed.push(`${skippedCount} lines skipped as unreadable`)
-  if (builder.leftOutCount > 0) {
-    assumed.push(
-      `sampled: ${options.sample} of the conversations kept, ${builder.leftOutCount} requests left out`,
-    )
-  }
-  if (builder.requestCount === 0) throw new InputError(`${input.label} holds no request; ${format.about}`)
-  const tree = reblocked(builder.build(traceName(input.label), blockTokens), options.reblock)
-  if (options.reblock > 1)
-    assumed.push(`${options.reblock} blocks joined to one of ${tree.blockTokens} tokens`)
-  return {
-    tree,
-    format: format.name,
-    assumed,
-    skippedCount,
-    idOf: keepIds && options.reblock === 1 ? (node) => builder.trie.idOf(node) : null,
-  }
-}
+/** One trace on its way in, from one or several files. The first file decides the format. */
+class Reading {
+  readonly #options: AllInputOptions
+  readonly #io: BenchIo
+  readonly #keepIds: boolean
+  readonly #builder: TraceBuilder
+  readonly #assumed: string[] = []
+  #format: TraceFormat | null = null
+  #feed: Feed | null = null
 
-/** What some editors put before a UTF-8 text. */
-const byteOrderMark = [0xef, 0xbb, 0xbf]
+  constructor(options: AllInputOptions, io: BenchIo, keepIds: boolean) {
+    this.#options = options
+    this.#io = io
+    this.#keepIds = keepIds
+    this.#builder = new TraceBuilder(keepIds, options.sample)
+  }
 
-async function headOf(label: string, pieces: AsyncIterator<Buffer>): Promise<Head> {
-  let bytes: Buffer = Buffer.alloc(0)
-  while (bytes.indexOf(0x0a) < 0 && bytes.length < headBytesMax) {
-    const next = await pieces.next()
-    if (next.done === true) break
-    bytes = Buffer.concat([bytes, next.value])
+  async file(path: string): Promise<void> {
+    if (this.#io.stop.aborted) throw new Interrupted()
+    const input = await openInput(path, this.#io)
+    try {
+      const pieces = input.pieces[Symbol.asyncIterator]()
+      const head = await headOf(input.label, pieces)
+      this.#feed ??= this.#open(head)
+      const progress = new Progress(`reading ${input.label}`, this.#io)
+      const onPiece = (): void => {
+        if (this.#io.stop.aborted) throw new Interrupted()
+        progress.at(input.progress())
+      }
+      await this.#feed.file(input.label, withHead(head.bytes, pieces, onPiece))
+      progress.end()
+    } finally {
+      input.close()
+    }
   }
-  if (byteOrderMark.every((byte, at) => bytes[at] === byte)) bytes = bytes.subarray(byteOrderMark.length)
-  if (bytes.length === 0) throw new InputError(`${label} is empty; ${expected()}`)
-  const lineEnd = bytes.indexOf(0x0a)
-  const firstLine = bytes.subarray(0, lineEnd < 0 ? bytes.length : lineEnd).toString('utf8')
-  let json: unknown = null
-  try {
-    json = JSON.parse(firstLine)
-  } catch {
-    // Not a JSON line: other formats look at the text.
+
+  loaded(label: string): Loaded {
+    const { reblock, sample } = this.#options
+    const [builder, assumed, format] = [this.#builder, this.#assumed, this.#format]
+    if (this.#feed === null || format === null) throw new InputError(`${label} holds no file`)
+    const blockTokens = this.#feed.finish()
+    const { skippedCount } = this.#feed
+    if (skippedCount > 0) assumed.push(`${skippedCount} lines skipped as unreadable`)
+    if (builder.leftOutCount > 0) {
+      assumed.push(`sampled: ${sample} of the conversations kept, ${builder.leftOutCount} requests left out`)
+    }
+    if (builder.requestCount === 0) throw new InputError(`${label} holds no request; ${format.about}`)
+    if (builder.referenceCount > 0 && builder.referenceCount === builder.trie.nodeCount) {
+      assumed.push(
+        'no block repeats: single turns of multi-turn data, or ids that differ per request, hide reuse',
+      )
+    }
+    const tree = reblocked(builder.build(traceName(label), blockTokens), reblock)
+    if (reblock > 1) assumed.push(`${reblock} blocks joined to one of ${tree.blockTokens} tokens`)
+    const idOf = this.#keepIds && reblock === 1 ? (node: number) => builder.trie.idOf(node) : null
+    return { tree, format: format.name, assumed, skippedCount, idOf }
   }
-  return { fileName: label, bytes, firstLine, json }
+
+  #open(head: Head): Feed {
+    const { format: told, blockTokens, sessionSpread, idleCut, isolateSessions, skipBad } = this.#options
+    const format = formatOf(told, head)
+    this.#format = format
+    this.#assumed.push(`read as ${format.name}${told === null ? ' (by its first line)' : ''}`)
+    const context: ReaderContext = {
+      builder: this.#builder,
+      blockTokens,
+      seed: 1,
+      sessions: { spreadHours: sessionSpread, idleCutMinutes: idleCut, isolated: isolateSessions },
+      assume: (sentence) => void this.#assumed.push(sentence),
+    }
+    return openFeed(format, context, skipBad)
+  }
 }
 
 async function* withHead(
@@ -225,80 +223,6 @@ async function* withHead(
     if (next.done === true) return
     onPiece()
     yield next.value
-  }
-}
-
-function formatOf(told: string | null, head: Head): TraceFormat {
-  if (told !== null) {
-    const named = formats.find(({ name }) => name === told)
-    if (named === undefined) throw new InputError(`--format: unknown "${told}"; ${expected()}`)
-    return named
-  }
-  const fitting = formats.find((format) => format.fits(head))
-  if (fitting !== undefined) return fitting
-  throw new InputError(`${head.fileName} is in no known format; ${expected()}`)
-}
-
-function expected(): string {
-  return `expected one of:\n${formats.map(({ name, about }) => `  ${name}: ${about}`).join('\n')}`
-}
-
-type Pieces = AsyncIterable<Buffer>
-type Outcome = { readonly blockTokens: number; readonly skippedCount: number }
-
-async function readLines(
-  format: TraceFormat & { kind: 'lines' },
-  context: ReaderContext,
-  label: string,
-  pieces: Pieces,
-  skipBad: boolean,
-): Promise<Outcome> {
-  const reader = format.open(context)
-  let skippedCount = 0
-  const cutter = new LineCutter(label, (bytes, start, end, complete) => {
-    try {
-      reader.read(bytes, start, end)
-    } catch (error) {
-      if (!(error instanceof BadRecord)) throw error
-      if (skipBad) skippedCount += 1
-      else throw badLine(label, cutter.lineNumber, error, complete, format)
-    }
-  })
-  for await (const piece of pieces) cutter.push(piece)
-  cutter.finish()
-  return { blockTokens: reader.finish(), skippedCount }
-}
-
-function badLine(
-  label: string,
-  line: number,
-  error: Error,
-  complete: boolean,
-  format: TraceFormat,
-): InputError {
-  const cut = complete ? '' : ' (the last line has no line end: the file may be cut off)'
-  return new InputError(
-    `${label}:${line}: ${error.message}${cut}; expected ${format.name}: ${format.about}; --skip-bad skips such lines`,
-  )
-}
-
-async function readDocuments(
-  format: TraceFormat & { kind: 'documents' },
-  context: ReaderContext,
-  label: string,
-  pieces: Pieces,
-  _skipBad: boolean,
-): Promise<Outcome> {
-  const reader = format.open(context)
-  const parts: Buffer[] = []
-  for await (const piece of pieces) parts.push(piece)
-  try {
-    reader.document(label, Buffer.concat(parts))
-    return { blockTokens: reader.finish(), skippedCount: 0 }
-  } catch (error) {
-    if (error instanceof BadRecord)
-      throw new InputError(`${label}: ${error.message}; expected ${format.about}`)
-    throw error
   }
 }
 

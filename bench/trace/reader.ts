@@ -21,6 +21,8 @@ export type ReaderContext = {
  *  adds file and line number. */
 export interface LineReader {
   read(bytes: Uint8Array, start: number, end: number): void
+  /** Before the first line of each file. */
+  startFile?(): void
   /** After the last line; answers the tokens per block. */
   finish(): number
 }

@@ -100,6 +100,25 @@ void t.test('a byte order mark, blank lines and Windows line ends do no harm', a
   t.equal(loaded.tree.requestCount, 3)
 })
 
+void t.test('a folder is read file by file, in order of names; errors name the file', async (t) => {
+  const folder = t.testdir({
+    'b.jsonl': native[1] ?? '',
+    'a.jsonl': native[0] ?? '',
+    '.hidden': 'x',
+    deeper: { 'c.jsonl': 'x' },
+  })
+  const { tree } = await loadTree(folder, {}, capturedIo())
+  t.same([...tree.inputTokens], [1100, 1024])
+  writeFileSync(join(folder, 'c.jsonl'), 'broken\n')
+  await t.rejects(
+    loadTree(folder, {}, capturedIo()),
+    /^InputError: c\.jsonl:1: not JSON|c\.jsonl:1: not JSON/,
+  )
+  const header = 'TIMESTAMP,ContextTokens,GeneratedTokens\n'
+  const csv = t.testdir({ '1.csv': `${header}1,2,3\n`, '2.csv': `${header}4,5,6\n` })
+  t.equal((await loadTree(csv, {}, capturedIo())).tree.requestCount, 2)
+})
+
 void t.test('a broken line is named by file and line; --skip-bad counts it', async (t) => {
   const text = [native[0], '{"timestamp": 1, "input_length": }', native[1], ''].join('\n')
   t.match(await refusal(t, text), /^trace\.jsonl:2: not JSON .*--skip-bad/s)
@@ -134,7 +153,7 @@ void t.test('empty, foreign, cut and absent files say what was expected', async 
     name: 'InputError',
     message: 'no file "/nowhere/trace"',
   })
-  await t.rejects(loadTree(t.testdir(), {}, capturedIo()), /is a folder, a trace file was expected/)
+  await t.rejects(loadTree(t.testdir(), {}, capturedIo()), /the folder ".*" holds no file/)
   t.match(await refusal(t, native[0] ?? '', { format: 'moncake' }), /--format: unknown "moncake"/)
 })
 
