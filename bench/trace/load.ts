@@ -101,7 +101,8 @@ export type Loaded = {
   readonly idOf: ((node: number) => bigint) | null
 }
 
-/** Reads a whole trace: a file, standard input (`-`), or all files of a folder, by name. Throws InputError with file and line for what cannot be used. */
+/** Reads a whole trace: a file, standard input (`-`), or all files of a folder, by name. Throws InputError with file and line
+ *  for what cannot be used. */
 export async function loadTree(
   path: string,
   options: InputOptions,
