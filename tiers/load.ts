@@ -192,7 +192,8 @@ class LoadRun {
     return null
   }
 
-  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every copy it began:
+  /** Copies pinned blocks into the engine's place and says how many leading ones arrived. Always waits for every
+   *  copy it began:
    *  the engine may use its memory again as soon as it has the answer. */
   async #scatter(pins: readonly Pinned[]): Promise<{ copied: number; stop: LoadStop | 'try_again' | null }> {
     if (this.#parts.world.nowMs() >= this.#wanted.deadlineMs) {

@@ -63,6 +63,8 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
     const parts = { native, world, meter, book, announcer, runner, host, cold, residents, visited }
     const scrub = disk === null ? null : new Scrub(parts, disk)
     scrub?.start()
+    // What was found is state, which `holdings` tells; events are what changes from here on.
+    announcer.flush()
     return new TieredStore(
       parts,
       () => names?.save(() => book.all()),

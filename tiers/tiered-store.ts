@@ -1,4 +1,5 @@
 import type { Native } from '../addon/native.ts'
+import { beforeDeadline } from './block/clock.ts'
 import type { KvEvent } from './block/event.ts'
 import { KvFailure } from './block/failures.ts'
 import type { BlockKey, NamespaceId } from './block/id.ts'
@@ -14,6 +15,8 @@ import type { BlockStore, LoadAnswer, LoadWanted, LookupAnswer, StoreAnswer, Sto
 import type { TierUsage } from './tier.ts'
 import { Writeback } from './writeback.ts'
 
+/** Time that ending what runs may take beyond the deadline of a close, in milliseconds. */
+const endMsMax = 1_000
 const emptyCounts = { hbm: 0, host: 0, nvme: 0, s3: 0 }
 const off: TierUsage = { blockCount: 0, usedBytes: 0, capacityBytes: 0, state: 'off', why: 'not configured' }
 
@@ -85,9 +88,8 @@ export class TieredStore implements BlockStore {
     if (this.#state !== 'serving') return nothing('stopping')
     if (opened === null || !this.#regions.has(wanted.into.region)) return nothing('tier_failed')
     const keys = this.#parts.book.keysOf(opened, tokens)
-    return this.#withPlace(opened, wanted.into.place, (place) =>
-      this.#loads.load(opened, keys, tokens, place, wanted),
-    )
+    const load = (place: number) => this.#loads.load(opened, keys, tokens, place, wanted)
+    return (await this.#withPlace(opened, wanted.into.place, load)) ?? nothing('tier_failed')
   }
 
   async store(namespace: NamespaceId, tokens: Uint32Array, wanted: StoreWanted): Promise<StoreAnswer> {
@@ -102,9 +104,8 @@ export class TieredStore implements BlockStore {
     if (opened === null || !this.#regions.has(wanted.from.region)) return nothing('copy_failed')
     const { book } = this.#parts
     const [keys, routes] = [book.keysOf(opened, tokens), book.routesOf(opened, tokens)]
-    return this.#withPlace(opened, wanted.from.place, (place) =>
-      this.#keeps.store(opened, keys, routes, place, wanted),
-    )
+    const store = (place: number) => this.#keeps.store(opened, keys, routes, place, wanted)
+    return (await this.#withPlace(opened, wanted.from.place, store)) ?? nothing('copy_failed')
   }
 
   routeHashes(namespace: NamespaceId, tokens: Uint32Array): readonly RouteHash[] {
@@ -181,11 +182,16 @@ export class TieredStore implements BlockStore {
   async close(deadlineMs: number): Promise<void> {
     if (this.#state === 'stopping') return
     this.#state = 'stopping'
-    if (this.#asks > 0) await new Promise<void>((resolve) => this.#asksEnded.push(resolve))
+    const { world } = this.#parts
+    if (this.#asks > 0) {
+      const ended = new Promise<void>((resolve) => this.#asksEnded.push(resolve))
+      await beforeDeadline(world, deadlineMs, ended)
+    }
     await Promise.all(this.#writebacks.map((writeback) => writeback.close(deadlineMs)))
     this.#parts.announcer.flush()
-    await Promise.all([...this.#regions].map((region) => this.detachRegion(region)))
-    await this.#ended()
+    const ends = Promise.all([...this.#regions].map((region) => this.detachRegion(region))).then(this.#ended)
+    // A drive that does not answer any more must not keep the process from ending.
+    await beforeDeadline(world, Math.max(deadlineMs, world.nowMs() + endMsMax), ends)
   }
 
   /** Asserts the invariants of the host table, and says what is under way: all zero once nobody asks any more. */
@@ -211,13 +217,19 @@ export class TieredStore implements BlockStore {
     return this.#parts.cold[0]?.usage().state === 'serving' ? 'unsaved' : 'nowhere'
   }
 
+  /** Null when the native side refuses the place. */
   async #withPlace<Value>(
     opened: OpenNamespace,
     place: Place,
     work: (handle: number) => Promise<Value>,
-  ): Promise<Value> {
+  ): Promise<Value | null> {
     const { native } = this.#parts
-    const handle = native.openPlace(planesOf(opened, place))
+    let handle: number
+    try {
+      handle = native.openPlace(planesOf(opened, place))
+    } catch {
+      return null
+    }
     this.#asks += 1
     this.#parts.host.sweepLeases((count) =>
       this.#parts.meter.add('terrace_tier_leases_expired_total', {}, count),

@@ -101,20 +101,35 @@ export class Writeback {
 
   async #loop(): Promise<void> {
     while (this.#queue.size > 0) {
+      if (this.#isResting) {
+        if (this.#stopped) return
+        await this.#parts.world.sleep(refusedPauseMs)
+        continue
+      }
       const batch = this.#nextBatch()
       await this.#bringUp(batch.filter(({ key }) => this.#parts.host.table.sealedRowOf(key) < 0))
       const pins: Pinned[] = []
       for (const { key } of batch) {
         const pinned = this.#has(key) ? null : this.#parts.host.table.pin(key, this.#parts.world.nowMs())
         if (pinned !== null) pins.push(pinned)
-        else if (!this.#has(key)) this.#dropped('evicted_before')
+        else {
+          if (!this.#has(key)) this.#dropped('evicted_before')
+          this.#queue.delete(key)
+        }
       }
       const outcome = await this.#write(pins)
-      for (const { lease } of pins) this.#parts.host.table.unpin(lease)
-      for (const { key } of batch) this.#queue.delete(key)
+      for (const { lease, identity } of pins) {
+        this.#parts.host.table.unpin(lease)
+        // What a resting tier refused is tried again once it serves; anything else had its chance.
+        if (!this.#isResting || this.#has(identity.key)) this.#queue.delete(identity.key)
+      }
       this.#gauge()
       if (outcome === 'refused' && !this.#stopped) await this.#parts.world.sleep(refusedPauseMs)
     }
+  }
+
+  get #isResting(): boolean {
+    return this.#tier.usage().state !== 'serving'
   }
 
   #nextBatch(): Identity[] {

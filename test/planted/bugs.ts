@@ -92,8 +92,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     changes: [
       {
         file: 'tiers/writeback.ts',
-        from: '      const outcome = await this.#write(pins)\n      for (const { lease } of pins) this.#parts.host.table.unpin(lease)',
-        to: '      for (const { lease } of pins) this.#parts.host.table.unpin(lease)\n      const outcome = await this.#write(pins)',
+        from:
+          '      const outcome = await this.#write(pins)\n      for (const { lease, identity } of pins) {\n' +
+          '        this.#parts.host.table.unpin(lease)\n',
+        to:
+          '      for (const { lease } of pins) this.#parts.host.table.unpin(lease)\n' +
+          '      const outcome = await this.#write(pins)\n      for (const { identity } of pins) {\n',
       },
     ],
   },

@@ -1,3 +1,4 @@
+import type { KvEvent } from '../../tiers/block/event.ts'
 import type { NamespaceId } from '../../tiers/block/id.ts'
 import { Meter } from '../../tiers/block/metric.ts'
 import type { Namespace } from '../../tiers/block/namespace.ts'
@@ -67,6 +68,7 @@ type Life = {
   readonly native: FakeNative
   readonly store: TieredStore
   readonly meter: Meter<typeof storeMetrics>
+  readonly seen: EventReader
 }
 
 /** Runs one seed: several lives of one store, engines that store and load random prefixes, and whatever faults the
@@ -154,13 +156,45 @@ async function openLife(
     meter,
     files,
   })
-  return { world, native, store: await world.until(opening), meter }
+  const store = await world.until(opening)
+  const seen = new EventReader(store.holdings())
+  store.onEvent((event) => seen.take(event))
+  return { world, native, store, meter, seen }
+}
+
+/** What a reader of the events believes the tiers hold. */
+class EventReader {
+  readonly #counts = new Map<string, number>()
+
+  constructor(holdings: readonly KvEvent[]) {
+    for (const event of holdings) this.take(event)
+  }
+
+  take(event: KvEvent): void {
+    if (event.kind === 'cleared') return
+    for (const route of event.blocks) {
+      const name = `${event.holder.tier}/${event.holder.blockBytes}/${route}`
+      const count = (this.#counts.get(name) ?? 0) + (event.kind === 'stored' ? 1 : -1)
+      if (count === 0) this.#counts.delete(name)
+      else this.#counts.set(name, count)
+    }
+  }
+
+  /** Throws when the events do not add up to the state. */
+  compare(holdings: readonly KvEvent[]): void {
+    const state = new EventReader(holdings)
+    for (const name of new Set([...this.#counts.keys(), ...state.#counts.keys()])) {
+      const [told, held] = [this.#counts.get(name) ?? 0, state.#counts.get(name) ?? 0]
+      if (told !== held) throw new Error(`events say ${told} of ${name}, the tiers hold ${held}`)
+    }
+  }
 }
 
 /** Liveness: once the faults stop, nothing is left under way and a close ends. */
-async function endLife({ world, native, store }: Life): Promise<void> {
+async function endLife({ world, native, store, seen }: Life): Promise<void> {
   native.faults = noFaults
   await world.pass(20_000)
+  seen.compare(store.holdings())
   const left = store.check()
   if (Object.values(left).some((count) => count !== 0)) {
     throw new Error(`something is still under way: ${JSON.stringify(left)}`)

@@ -7,6 +7,8 @@ export type Cut = {
   /** How many leading blocks are worth loading. */
   readonly blocks: number
   readonly loadMs: number
+  /** What kept more of the prefix from being loaded. */
+  readonly ends: 'nothing' | 'deadline' | 'cost'
 }
 
 /** The cut of a ready prefix that saves the most time: blocks before it are loaded, the rest is computed. Bytes of
@@ -22,19 +24,22 @@ export function bestCut(
   msOf: MsOf,
 ): Cut {
   const counts: Record<TierName, number> = { hbm: 0, host: 0, nvme: 0, s3: 0 }
-  let best: Cut = { blocks: 0, loadMs: 0 }
+  let best = { blocks: 0, loadMs: 0 }
   let bestSavedMs = 0
+  let tried = 0
   for (const [i, tier] of sources.entries()) {
     counts[tier] += 1
     const loadMs = loadMsOf(counts, blockBytes, msOf)
-    if (loadMs > leftMs) break
+    if (loadMs > leftMs || leftMs <= 0) break
+    tried += 1
     const savedMs = prefillMsPerBlock > 0 ? (i + 1) * prefillMsPerBlock - loadMs : i + 1
     if (savedMs > bestSavedMs) {
       best = { blocks: i + 1, loadMs }
       bestSavedMs = savedMs
     }
   }
-  return best
+  const ends = best.blocks === sources.length ? 'nothing' : best.blocks === tried ? 'deadline' : 'cost'
+  return { ...best, ends }
 }
 
 /** What loading so many blocks of each tier takes, unknown rates counted as nothing. */

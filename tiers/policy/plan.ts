@@ -1,7 +1,7 @@
 import type { TierName } from '../block/id.ts'
 import { planBlocksMax } from '../block/limits.ts'
 import type { LoadStop } from '../block/wire.ts'
-import { bestCut, type MsOf } from './cost.ts'
+import { bestCut, type Cut, type MsOf } from './cost.ts'
 
 export type LoadDemand = {
   /** Nearest tier that holds each wanted block, in chain order; null where none does. */
@@ -40,15 +40,18 @@ export function planLoad(demand: LoadDemand): LoadPlan {
   for (let first = 0; first < cut.blocks; first += groupMax) {
     groups.push({ first, sources: present.slice(first, Math.min(cut.blocks, first + groupMax)) })
   }
-  const stop =
-    cut.blocks < present.length
-      ? demand.leftMs <= 0
-        ? 'deadline'
-        : 'slower_than_recompute'
-      : present.length < demand.sources.length
-        ? 'absent'
-        : 'complete'
-  return { groups, blocks: cut.blocks, loadMs: cut.loadMs, stop }
+  return {
+    groups,
+    blocks: cut.blocks,
+    loadMs: cut.loadMs,
+    stop: stopOf(cut, present.length < demand.sources.length),
+  }
+}
+
+function stopOf(cut: Cut, hasGap: boolean): LoadStop {
+  if (cut.ends === 'deadline') return 'deadline'
+  if (cut.ends === 'cost') return 'slower_than_recompute'
+  return hasGap ? 'absent' : 'complete'
 }
 
 /** Which blocks a demotion has to write so that the tier below can stand alone: the block and those of its ancestors
