@@ -26,7 +26,8 @@ export type Analysis = {
   readonly sharedByTenants: number
   readonly sessionCount: number
   readonly tenants: readonly TenantShape[]
-  /** References and hits per slice of the span. */
+  /** Requests, references and hits per slice of the span. */
+  readonly requestsOverTime: Float64Array
   readonly referencesOverTime: Float64Array
   readonly hitsOverTime: Float64Array
 }
@@ -62,6 +63,7 @@ class Pass {
   readonly #sessionGaps = new GapHistogram()
   readonly #sessionLastMs = new Map<number, number>()
   readonly #tenants: { requests: number; references: number; distinctBlocks: number; hits: number }[]
+  readonly #requestsOverTime = new Float64Array(timeSteps)
   readonly #referencesOverTime = new Float64Array(timeSteps)
   readonly #hitsOverTime = new Float64Array(timeSteps)
   readonly #startMs: number
@@ -136,6 +138,7 @@ class Pass {
     this.#blocksMax = Math.max(this.#blocksMax, blockCount)
     const share = this.#spanMs === 0 ? 0 : (nowMs - this.#startMs) / this.#spanMs
     const step = Math.min(timeSteps - 1, Math.floor(share * timeSteps))
+    this.#requestsOverTime[step] = (this.#requestsOverTime[step] ?? 0) + 1
     this.#referencesOverTime[step] = (this.#referencesOverTime[step] ?? 0) + blockCount
     this.#hitsOverTime[step] = (this.#hitsOverTime[step] ?? 0) + hits
     const shape = this.#tenants[tenant]
@@ -166,6 +169,7 @@ class Pass {
       sharedByTenants: markedCount(this.#uses, tenantBit),
       sessionCount: this.#sessionLastMs.size,
       tenants: this.#tenants.map((shape, index) => ({ name: tenantNames[index] ?? '', ...shape })),
+      requestsOverTime: this.#requestsOverTime,
       referencesOverTime: this.#referencesOverTime,
       hitsOverTime: this.#hitsOverTime,
     }

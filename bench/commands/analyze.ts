@@ -42,7 +42,7 @@ export function analysisReport(loaded: Loaded, analysis: Analysis): Report {
   const chunks = chunkRates(tree, chunkSizeCount)
   const figures = figuresOf(tree, analysis)
   const hashed = tree.referenceCount > 0
-  const sections: Section[] = [shapeFacts(tree, analysis, figures)]
+  const sections: Section[] = [shapeFacts(tree, analysis, figures), arrivals(analysis)]
   if (hashed) sections.push(reuseFacts(figures), overTime(tree, analysis), idleCurve(tree, analysis))
   if (hashed) sections.push(chunkTable(chunks))
   if (tree.tenant !== null) sections.push(tenantTable(analysis))
@@ -84,6 +84,10 @@ function figuresOf(tree: TraceTree, analysis: Analysis) {
   const sessionQuantile = (share: number): number | null => seconds(analysis.sessionGaps.quantileMs(share))
   return {
     spanSeconds: analysis.spanMs / 1_000,
+    requestsPerSecond: {
+      mean: tree.requestCount / Math.max(1, analysis.spanMs / 1_000),
+      peak: peakOf(analysis),
+    },
     endSeconds: analysis.endMs / 1_000,
     inputTokens: spreadOf(tree.inputTokens),
     outputTokens: spreadOf(tree.outputTokens),
@@ -114,6 +118,12 @@ function figuresOf(tree: TraceTree, analysis: Analysis) {
   }
 }
 
+/** Requests per second in the busiest sixtieth of the span. */
+function peakOf(analysis: Analysis): number {
+  const sliceSeconds = analysis.spanMs / 1_000 / analysis.requestsOverTime.length
+  return Math.max(...analysis.requestsOverTime) / Math.max(1, sliceSeconds)
+}
+
 function seconds(ms: number | null): number | null {
   return ms === null ? null : ms / 1_000
 }
@@ -130,6 +140,8 @@ function shapeFacts(tree: TraceTree, analysis: Analysis, figures: Figures): Fact
     items: [
       { key: 'requests', label: 'requests', value: tree.requestCount, unit: 'count' },
       { key: 'spanSeconds', label: 'span', value: figures.spanSeconds, unit: 'seconds' },
+      { key: 'rateMean', label: 'requests/s, mean', value: figures.requestsPerSecond.mean, unit: 'number' },
+      { key: 'ratePeak', label: 'requests/s, peak', value: figures.requestsPerSecond.peak, unit: 'number' },
       { key: 'blockTokens', label: 'tokens per block', value: tree.blockTokens, unit: 'tokens' },
       { key: 'references', label: 'block references', value: tree.referenceCount, unit: 'blocks' },
       { key: 'blocks', label: 'distinct blocks', value: tree.nodeCount, unit: 'blocks' },
@@ -146,6 +158,21 @@ function shapeFacts(tree: TraceTree, analysis: Analysis, figures: Figures): Fact
       },
       { key: 'sessions', label: 'sessions', value: figures.sessions, unit: 'count' },
     ],
+  }
+}
+
+function arrivals(analysis: Analysis): Curves {
+  const slices = analysis.requestsOverTime.length
+  const sliceSeconds = Math.max(1e-3, analysis.spanMs / 1_000 / slices)
+  const points = Array.from(analysis.requestsOverTime, (count, slice) => {
+    return [(slice + 0.5) * sliceSeconds, count / sliceSeconds] as const
+  })
+  return {
+    kind: 'curves',
+    title: 'Requests per second',
+    x: { title: 'time since the first request', unit: 'seconds' },
+    y: { title: 'requests per second', unit: 'number' },
+    lines: [{ name: 'requests/s', points }],
   }
 }
 

@@ -3,7 +3,7 @@ import { chunkRates } from '../analyze-chunks.ts'
 import { defineCommand } from '../command.ts'
 import { InputError, Interrupted, reasonOf } from '../failure.ts'
 import { Progress } from '../progress.ts'
-import { closedLoop, type Hit, openLoop, type Shot } from '../replay/drive.ts'
+import { closedLoop, type Hit, openLoop, ramped, type Shot } from '../replay/drive.ts'
 import { ask } from '../replay/endpoint.ts'
 import { endpointFields, openEndpoint } from '../replay/fields.ts'
 import { hitLines, measure } from '../replay/measure.ts'
@@ -65,7 +65,8 @@ export const command = defineCommand({
       fallback: 0,
       min: 0,
       max: 86_400,
-      about: 'Closed: clients start spread over this time.',
+      about:
+        'Closed: clients start spread over this time. Open: the rate rises from nothing to full in this time.',
     },
     think: {
       kind: 'number',
@@ -141,7 +142,11 @@ export const command = defineCommand({
     if (tree.requestCount === 0) throw new InputError('no request of the trace is selected')
     const endpoint = await openEndpoint(options, io)
     const salt = options.salt ?? crypto.getRandomValues(new Uint32Array(1))[0] ?? 0
-    const shots = shotsOf(tree, options.mode === 'open' ? options.speedup : 1)
+    const shots = shotsOf(
+      tree,
+      options.mode === 'open' ? options.speedup : 1,
+      options.mode === 'open' ? options.ramp * 1_000 : 0,
+    )
     const hits: Hit[] = []
     const progress = new Progress(`replaying ${shots.length} requests`, io)
     let done = 0
@@ -188,7 +193,7 @@ export const command = defineCommand({
   },
 })
 
-function shotsOf(tree: TraceTree, speedup: number): Shot[] {
+function shotsOf(tree: TraceTree, speedup: number, rampMs: number): Shot[] {
   const shots: Shot[] = []
   for (let request = 0; request < tree.requestCount; request += 1) {
     const delayMs = tree.delayMs?.[request] ?? -1
@@ -200,7 +205,9 @@ function shotsOf(tree: TraceTree, speedup: number): Shot[] {
     })
   }
   const startMs = shots[0]?.dueMs ?? 0
-  return shots.map((shot) => ({ ...shot, dueMs: shot.dueMs - startMs })).sort((a, b) => a.dueMs - b.dueMs)
+  return shots
+    .map((shot) => ({ ...shot, dueMs: ramped(shot.dueMs - startMs, rampMs) }))
+    .sort((a, b) => a.dueMs - b.dueMs)
 }
 
 function saveHits(path: string, hits: readonly Hit[]): void {

@@ -79,6 +79,12 @@ function sessionsOf(shots: readonly Shot[]): readonly (readonly Shot[])[] {
   return [...bySession.values()]
 }
 
+/** When something due at `dueMs` is due while the rate rises evenly from nothing to full within `rampMs`: the first half
+ *  of that time's requests takes all of it. */
+export function ramped(dueMs: number, rampMs: number): number {
+  return dueMs < rampMs / 2 ? Math.sqrt(2 * rampMs * dueMs) : dueMs + rampMs / 2
+}
+
 /** Longest single sleep. Why: Ctrl-C is seen between two of them. */
 const sleepMsMax = 100
 

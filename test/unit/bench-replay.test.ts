@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { benchMain } from '../../bench/main.ts'
-import { closedLoop, type Hit, openLoop, type Shot } from '../../bench/replay/drive.ts'
+import { closedLoop, type Hit, openLoop, ramped, type Shot } from '../../bench/replay/drive.ts'
 import { type Answer, cachedByOf } from '../../bench/replay/endpoint.ts'
 import { EventCutter } from '../../bench/replay/sse.ts'
 import { blockText, promptText } from '../../bench/replay/text.ts'
@@ -223,6 +223,16 @@ void t.test('loops: open keeps its limit, closed keeps the order within a sessio
   )
   await closedLoop(shots, 2, 60_000, 1, { ...drive, stop: stop.signal })
   t.equal(hits.length, 0)
+})
+
+void t.test('a ramp: the rate rises evenly, later requests are only moved', (t) => {
+  t.equal(ramped(0, 1_000), 0)
+  t.equal(ramped(500, 1_000), 1_000)
+  t.equal(ramped(2_000, 1_000), 2_500)
+  t.equal(ramped(77, 0), 77)
+  const gaps = Array.from({ length: 50 }, (_, at) => ramped((at + 1) * 10, 1_000) - ramped(at * 10, 1_000))
+  t.ok(gaps.every((gap, at) => at === 0 || gap < (gaps[at - 1] ?? 0)))
+  t.end()
 })
 
 void t.test('texts: the same for the same block and salt, as long as asked', (t) => {
