@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { loadNative } from '../../addon/load.ts'
 import type { DaemonStatus } from '../../daemon/status.ts'
@@ -16,7 +17,7 @@ const pieceBytes = 64 * 1_024
 const blockBytes = 4 * pieceBytes
 const regionBlocks = 24
 const engineCount = 3
-const roundsPerEngine = 120
+const roundsPerEngine = 90
 const layout = {
   blockTokens: 4,
   dtype: 'f16',
@@ -183,6 +184,32 @@ void t.test('engines that come and go over tiers that are too small', async (t) 
   t.ok(status.tiers.nvme.usedBytes <= status.tiers.nvme.capacityBytes)
   t.equal(await daemon.stop(), 0)
   t.notMatch(daemon.output(), /ask_failed|broken|uncaught|overdue/)
+})
+
+void t.test('kill -9 in the middle of stores: the next start serves no wrong byte', async (t) => {
+  const folder = shortFolder(t)
+  const words = ['--data', join(folder, 'data'), '--secret-file', join(folder, 'secret')]
+  words.push('--host-bytes', '64MiB', '--nvme-bytes', '128MiB')
+  const next = seeded(99)
+  const prompts = Array.from({ length: 24 }, () => promptOf(next(6), 2 + next(regionBlocks - 2), next(8)))
+  let came = 0
+  for (let life = 0; life < 3; life++) {
+    const daemon = await startDaemonProcess(t, words)
+    const engine = new Engine(daemon, join(folder, 'region'))
+    for (const prompt of prompts) {
+      const loaded = await engine.load(prompt, false)
+      t.equal(loaded.wrong, 0)
+      came += loaded.came
+    }
+    const storing = (async () => {
+      for (const prompt of prompts) await engine.store(prompt, false)
+    })()
+    await sleep(150 + next(300))
+    await daemon.stop('SIGKILL')
+    await storing.catch(() => undefined)
+    await engine.close()
+  }
+  t.ok(came > 0, 'some of it survived')
 })
 
 async function statusOf(daemon: DaemonProcess): Promise<DaemonStatus> {

@@ -52,6 +52,7 @@ export class WirePeer {
   }
 
   ask<Name extends MessageName>(message: Name, fields: Ask<Name>): Promise<Decoded<Answer<Name>>> {
+    if (this.socket.destroyed) return Promise.resolve({ as: 'refused', why: 'closed' })
     const ask = this.#nextAsk++
     const answer = new Promise<Decoded<Answer<Name>>>((resolve) => {
       this.#waiting.set(ask, { message, done: resolve as Waiting['done'] })
