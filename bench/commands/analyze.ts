@@ -134,31 +134,30 @@ function rateOf(tenant: { readonly hits: number; readonly references: number }):
 
 function shapeFacts(tree: TraceTree, analysis: Analysis, figures: Figures): Facts {
   const { inputTokens, outputTokens, blocksPerRequest } = figures
-  return {
-    kind: 'facts',
-    title: 'Shape',
-    items: [
-      { key: 'requests', label: 'requests', value: tree.requestCount, unit: 'count' },
-      { key: 'spanSeconds', label: 'span', value: figures.spanSeconds, unit: 'seconds' },
-      { key: 'rateMean', label: 'requests/s, mean', value: figures.requestsPerSecond.mean, unit: 'number' },
-      { key: 'ratePeak', label: 'requests/s, peak', value: figures.requestsPerSecond.peak, unit: 'number' },
-      { key: 'blockTokens', label: 'tokens per block', value: tree.blockTokens, unit: 'tokens' },
-      { key: 'references', label: 'block references', value: tree.referenceCount, unit: 'blocks' },
-      { key: 'blocks', label: 'distinct blocks', value: tree.nodeCount, unit: 'blocks' },
-      { key: 'blocksMean', label: 'blocks per request, mean', value: blocksPerRequest.mean, unit: 'number' },
-      { key: 'blocksMax', label: 'blocks per request, max', value: analysis.blocksMax, unit: 'blocks' },
-      { key: 'inputMean', label: 'input tokens, mean', value: Math.round(inputTokens.mean), unit: 'tokens' },
-      { key: 'inputP50', label: 'input tokens, median', value: inputTokens.p50, unit: 'tokens' },
-      { key: 'inputP99', label: 'input tokens, p99', value: inputTokens.p99, unit: 'tokens' },
-      {
-        key: 'outputMean',
-        label: 'output tokens, mean',
-        value: Math.round(outputTokens.mean),
-        unit: 'tokens',
-      },
-      { key: 'sessions', label: 'sessions', value: figures.sessions, unit: 'count' },
-    ],
-  }
+  const items: Facts['items'] = [
+    { key: 'requests', label: 'requests', value: tree.requestCount, unit: 'count' },
+    { key: 'spanSeconds', label: 'span', value: figures.spanSeconds, unit: 'seconds' },
+    { key: 'rateMean', label: 'requests/s, mean', value: figures.requestsPerSecond.mean, unit: 'number' },
+    { key: 'ratePeak', label: 'requests/s, peak', value: figures.requestsPerSecond.peak, unit: 'number' },
+    { key: 'blockTokens', label: 'tokens per block', value: tree.blockTokens, unit: 'tokens' },
+    { key: 'references', label: 'block references', value: tree.referenceCount, unit: 'blocks' },
+    { key: 'blocks', label: 'distinct blocks', value: tree.nodeCount, unit: 'blocks' },
+    { key: 'blocksMean', label: 'blocks per request, mean', value: blocksPerRequest.mean, unit: 'number' },
+    { key: 'blocksMax', label: 'blocks per request, max', value: analysis.blocksMax, unit: 'blocks' },
+    { key: 'inputMean', label: 'input tokens, mean', value: Math.round(inputTokens.mean), unit: 'tokens' },
+    { key: 'inputP50', label: 'input tokens, median', value: inputTokens.p50, unit: 'tokens' },
+    { key: 'inputP99', label: 'input tokens, p99', value: inputTokens.p99, unit: 'tokens' },
+    {
+      key: 'outputMean',
+      label: 'output tokens, mean',
+      value: Math.round(outputTokens.mean),
+      unit: 'tokens',
+    },
+    { key: 'sessions', label: 'sessions', value: figures.sessions, unit: 'count' },
+  ]
+  // Arrivals alone name no blocks: then nothing is said of them.
+  const shown = items.filter(({ key }) => tree.referenceCount > 0 || !/^(block|references)/.test(key))
+  return { kind: 'facts', title: 'Shape', items: shown }
 }
 
 function arrivals(analysis: Analysis): Curves {

@@ -304,6 +304,13 @@ void t.test('OpenAI logs: cut by characters, text dropped, answers left out', as
   t.same(second.slice(0, 4), first.slice(0, 4), 'the common prefix has the same blocks')
   t.equal(loaded.tree.outputTokens[1], 4)
   t.equal((await read(t, JSON.stringify({ prompt: 'hello', user: 'u' }))).tree.tenantNames[0], 'u')
+  const microseconds = [1_700_000_000_000_000, 1_700_000_000_250_000]
+  const logged = microseconds.map((timestamp) =>
+    JSON.stringify({ timestamp, session_id: 's', input: words, output: 'abcdefgh' }),
+  )
+  const log = await read(t, logged.join('\n'))
+  t.same([...log.tree.arrivalMs], [0, 250], 'a log of prompts as text, in microseconds')
+  t.same([...log.tree.outputTokens], [2, 2])
 })
 
 void t.test(
