@@ -41,26 +41,31 @@ export async function daemonMain(argv: readonly string[], world: World): Promise
     return refuse(error, exits.failed)
   }
   end.started()
-  announce(config, running)
+  announce(config, running, log)
   const why = await end.asked
   log.info('stopping', { why })
   const cancel = world.after(stopMsMax, () => {
     log.warn('stop_overdue')
     process.exit(exits.failed)
   })
+  // Before the directory is given back: another daemon's file of this name is not ours to remove.
+  rmSync(join(config.data, readyFile), { force: true })
   await running.stop(world.nowMs() + stopMsMax * 0.8)
   cancel()
-  rmSync(join(config.data, readyFile), { force: true })
   log.info('stopped')
   end.release()
   return 0
 }
 
-function announce(config: DaemonConfig, running: RunningDaemon): void {
+function announce(config: DaemonConfig, running: RunningDaemon, log: Log): void {
   const { adminPort } = running
   const { node, socket, door, data } = config
   const ready = { ready: true, pid: process.pid, node, adminPort, socket, door, data }
-  writeFileSync(join(data, readyFile), `${JSON.stringify(ready)}\n`, { mode: 0o600 })
+  try {
+    writeFileSync(join(data, readyFile), `${JSON.stringify(ready)}\n`, { mode: 0o600 })
+  } catch (error) {
+    log.warn('ready_file_failed', { why: errnoOf(error) })
+  }
   const sizes = [
     `host ${numberText('bytes', config.hostBytes)}`,
     config.nvmeBytes === 0 ? 'nvme off' : `nvme ${numberText('bytes', config.nvmeBytes)}`,
@@ -128,7 +133,8 @@ function placeOf(error: unknown): string {
 }
 
 function refuse(error: unknown, code: number): number {
-  if (!(error instanceof KvFailure)) throw error
-  process.stderr.write(`terrace daemon: ${error.message}\n`)
+  if (error instanceof AssertionFailure) throw error
+  const says = error instanceof KvFailure ? error.message : `cannot start: ${errnoOf(error)}`
+  process.stderr.write(`terrace daemon: ${says}\n`)
   return code
 }
