@@ -76,7 +76,7 @@ void t.test('a daemon that stops, dies and comes back', async (t) => {
   t.ok(await until(ready, 60_000), 'the engine has lost its slots')
   const warm = await ask(engine)
   t.equal(warm.text, cold.text, 'the same answer')
-  t.ok((warm.from.nvme ?? 0) + (warm.from.host ?? 0) > 0, `loaded: ${JSON.stringify(warm.from)}`)
+  t.ok((warm.from.nvme ?? 0) + (warm.from.host ?? 0) > 0, `loaded: ${JSON.stringify(warm)}`)
   t.equal((await engine.status()).counters.wrongGuesses, 0)
 
   const slots = join(

@@ -58,7 +58,10 @@ export async function servePrompt(
   const gone = new AbortController()
   response.once('close', () => gone.abort())
   const guess = await guessPrompt(attachment.upstream, kind, body, gone.signal)
-  if (gone.signal.aborted) return
+  if (gone.signal.aborted) {
+    counters.clientsGone += 1
+    return
+  }
   const fits =
     guess.as === 'tokens' && guess.tokens.length > 0 && guess.tokens.length < attachment.contextTokens
   bump(counters.requestsBy, guess.as)
@@ -67,7 +70,7 @@ export async function servePrompt(
       ? { as: 'all' }
       : { as: 'one', tenant: serving.tenant, prompt: fits ? guess.tokens : null }
   const taken = await attachment.slots.take(wanted, gone.signal)
-  const slots = slotsOf(taken, exchange)
+  const slots = slotsOf(serving, taken, exchange)
   if (slots === null) return
   try {
     const [slot] = slots.slots
@@ -87,10 +90,11 @@ export async function servePrompt(
   }
 }
 
-function slotsOf(taken: Taken, exchange: Exchange): Extract<Taken, { as: 'slots' }> | null {
+function slotsOf(serving: Serving, taken: Taken, exchange: Exchange): Extract<Taken, { as: 'slots' }> | null {
   if (taken.as === 'slots') return taken
   const { response } = exchange
-  if (taken.as === 'full') {
+  if (response.destroyed) serving.counters.clientsGone += 1
+  else if (taken.as === 'full') {
     sendError(response, 503, 'overloaded_error', 'too many requests wait for this engine: try again', {
       'retry-after': '1',
     })
@@ -122,7 +126,7 @@ export async function passThrough(
 export async function serveSpread(serving: Serving, exchange: Exchange, bytes: Buffer): Promise<void> {
   const gone = new AbortController()
   exchange.response.once('close', () => gone.abort())
-  const taken = slotsOf(await serving.attachment.slots.take({ as: 'all' }, gone.signal), exchange)
+  const taken = slotsOf(serving, await serving.attachment.slots.take({ as: 'all' }, gone.signal), exchange)
   if (taken === null) return
   try {
     await serveUnknown(serving, exchange, 'native', bytes.toString('utf8'), taken.slots, 'several')
