@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +174,50 @@ static void ending(void) {
   CHECK(terrace_close_region(region) == 0);
 }
 
+enum { crowd_threads = 4, crowd_steps = 1000 };
+
+typedef struct crowd {
+  uint32_t queue, region;
+  uint64_t told;
+} crowd;
+
+/** Submits, drains, and opens and closes regions and places of its own, beside others that do the same. */
+static void* crowd_member(void* given) {
+  crowd* const all = given;
+  terrace_step step = step_of(TERRACE_SUM);
+  step.byte_count = 512;
+  int sent = 0;
+  while (sent < crowd_steps || __atomic_load_n(&all->told, __ATOMIC_SEQ_CST) < crowd_threads * crowd_steps) {
+    if (sent < crowd_steps) {
+      uint32_t own;
+      CHECK(terrace_open_memory(page, &own) == 0);
+      step.source_region = sent % 2 == 0 ? own : all->region;
+      const int taken = terrace_submit(all->queue, &step, 1);
+      CHECK(taken == 0 || taken == 1);
+      sent += taken;
+      CHECK(terrace_close_region(own) == 0);
+    }
+    terrace_completion done[8];
+    const int count = terrace_drain(all->queue, done, 8);
+    CHECK(count >= 0);
+    for (int i = 0; i < count; i++) CHECK(done[i].status == TERRACE_OK || done[i].status == TERRACE_CLOSED);
+    __atomic_add_fetch(&all->told, (uint64_t)count, __ATOMIC_SEQ_CST);
+  }
+  return NULL;
+}
+
+/** Many threads at one queue: every step is told exactly once. */
+static void crowded(uint32_t queue) {
+  crowd all = {queue, 0, 0};
+  CHECK(terrace_open_memory(page, &all.region) == 0);
+  pthread_t members[crowd_threads];
+  for (int i = 0; i < crowd_threads; i++) CHECK(pthread_create(&members[i], NULL, crowd_member, &all) == 0);
+  for (int i = 0; i < crowd_threads; i++) CHECK(pthread_join(members[i], NULL) == 0);
+  CHECK(all.told == crowd_threads * crowd_steps);
+  terrace_completion none;
+  CHECK(terrace_drain(queue, &none, 1) == 0 && terrace_close_region(all.region) == 0);
+}
+
 static void door(const char* path) {
   uint32_t handle, region;
   const uint8_t token[16] = {1, 2, 3}, other[16] = {3, 2, 1};
@@ -199,6 +244,7 @@ int main(int count, char** paths) {
   CHECK(terrace_open_queue(&options, &queue) == 0);
   round_trip(queue, paths[1]);
   refusals(queue);
+  crowded(queue);
   CHECK(terrace_stop_queue(queue) == 0 && terrace_wait_queue(queue) == 0 && terrace_free_queue(queue) == 0);
   ending();
   door(paths[2]);

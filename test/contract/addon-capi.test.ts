@@ -20,7 +20,7 @@ void t.test('the C ABI does from C what it does from Node', async (t) => {
   const directory = shortDirectory()
   const program = join(directory, 'program')
   const source = fileURLToPath(new URL('addon-capi.c', import.meta.url))
-  const warnings = ['-std=c11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror']
+  const warnings = ['-std=c11', '-D_GNU_SOURCE', '-pthread', '-Wall', '-Wextra', '-Werror']
   const compiled = spawnSync('gcc', [...warnings, '-I', sources, source, library, '-o', program], {
     encoding: 'utf8',
   })
