@@ -64,7 +64,15 @@ function runProgram(sanitizer: Sanitizer): boolean {
   try {
     const program = join(directory, 'addon-capi')
     const library = resolve(`addon/build/${platform}/libterrace-${sanitizer.name}.so`)
-    const flags = ['-std=c11', '-D_GNU_SOURCE', '-pthread', '-g', ...sanitizer.flags.split(' '), '-I', 'addon/src']
+    const flags = [
+      '-std=c11',
+      '-D_GNU_SOURCE',
+      '-pthread',
+      '-g',
+      ...sanitizer.flags.split(' '),
+      '-I',
+      'addon/src',
+    ]
     if (!run('gcc', [...flags, '-o', program, library, 'test/contract/addon-capi.c', library], {}))
       return false
     const paths = [join(directory, 'slab'), join(directory, 'door')]

@@ -21,7 +21,11 @@ const cases: fc.Arbitrary<Case> = fc
   .array(
     fc.record({
       layerCount: fc.integer({ min: 1, max: 6 }),
-      pieceBytes: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20_000 })),
+      pieceBytes: fc.oneof(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 20_000 }),
+        fc.integer({ min: 1, max: 80 }).map((units) => units * 256),
+      ),
       baseOffset: fc.integer({ min: 0, max: 250_000 }),
       layerStride: fc.integer({ min: 0, max: 25_000 }),
       blockStride: fc.integer({ min: 0, max: 9_000 }),

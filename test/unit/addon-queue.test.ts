@@ -27,6 +27,13 @@ void t.test('a full queue takes fewer steps and never blocks', async (t) => {
   const many = new Float64Array(Array.from({ length: queueStepsMax + 100 }, () => step).flat())
   t.equal(rig.native.submit(rig.queue, many, queueStepsMax + 100, rig.seals), queueStepsMax)
   t.equal(rig.native.submit(rig.queue, many, 1, rig.seals), 0, 'none until some are drained')
+  const last = many.slice(-2 * step.length)
+  last.set(packed({ operation: 'sum', sourceRegion: region, byteCount: 4097 }), step.length)
+  t.throws(
+    () => rig.native.submit(rig.queue, last, 2, rig.seals),
+    /steps\[1\].byteCount/,
+    'checked all the same',
+  )
   const done = await rig.finished(queueStepsMax)
   t.ok(done.every((one) => one.status === 0))
   t.equal(rig.native.submit(rig.queue, many, 10, rig.seals), 10, 'room again')
