@@ -210,6 +210,43 @@ void t.test('the end of the parent is the end of the daemon', async (t) => {
   t.notOk(existsSync(join(folder, 'data/daemon.lock')), 'it stopped in order')
 })
 
+void t.test('a start that hangs ends on a signal, at once on the second', async (t) => {
+  const folder = shortFolder(t)
+  // A store far away that takes connections and never answers.
+  const silent = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => silent.once('listening', resolve))
+  t.teardown(() => void silent.close())
+  const address = silent.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const s3 = ['--s3', `s3://blocks/kv?endpoint=http://127.0.0.1:${port}`]
+  const keys = {
+    AWS_ACCESS_KEY_ID: 'x',
+    AWS_SECRET_ACCESS_KEY: 'CANARY-KEY',
+    AWS_EC2_METADATA_DISABLED: 'true',
+  }
+  for (const signals of [1, 2]) {
+    const own = join(folder, String(signals))
+    const child = spawnDaemon([...smallDaemon(own), ...s3], keys)
+    t.teardown(() => void child.kill('SIGKILL'))
+    let printed = ''
+    child.stdout?.on('data', (data) => {
+      printed += String(data)
+    })
+    child.stderr?.on('data', (data) => {
+      printed += String(data)
+    })
+    const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+    while (!existsSync(join(own, 'data/daemon-id'))) await sleep(10)
+    for (let i = 0; i < signals; i++) {
+      child.kill('SIGINT')
+      await sleep(100)
+    }
+    const code = await Promise.race([ended, sleep(20_000, 'still there', { ref: false })])
+    t.equal(code, 1, `${signals} signals`)
+    t.notMatch(printed, /CANARY-KEY/)
+  }
+})
+
 void t.test(
   'a stop ends within its time even while an engine is silent in the middle of a frame',
   async (t) => {
