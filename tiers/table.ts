@@ -3,7 +3,7 @@ import { assert } from './block/assert.ts'
 import type { BlockKey, NamespaceId, Slot, SlotIndex } from './block/id.ts'
 import type { RouteHash } from './block/route.ts'
 import { type Lease, LeaseBook } from './lease.ts'
-import { type EvictionPolicy, noRow, type Row } from './policy/eviction.ts'
+import { type EvictionPolicy, noNotes, noRow, type Row } from './policy/eviction.ts'
 import { type BlockState, type FillDone, finishFill } from './state.ts'
 
 /** What a block is, wherever it lies. */
@@ -230,7 +230,9 @@ export class BlockTable {
       const row = this.sealedRowOf(key)
       rows[i] = this.#known.has(row) ? row : noRow
     }
-    this.#policy.onVisit(rows, rows.length, readyCount, nowMs)
+    // Names of absent blocks too: a policy learns from what was evicted or not yet stored.
+    const names = Float64Array.from(keys, nameOf)
+    this.#policy.onVisit(rows, rows.length, readyCount, nowMs, { ...noNotes, names })
     this.#policy.onVisitEnd()
   }
 

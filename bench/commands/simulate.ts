@@ -22,6 +22,10 @@ export const command = defineCommand({
       about: 'Host memory over NVMe, two policies under two admission rules.',
     },
     {
+      line: 'simulate mixed-tenants.jsonl.gz --policy lru,terrace --tenants shared,quota,shares --capacity 2%,10%',
+      about: 'Who gets what when tenants share a tier.',
+    },
+    {
       line: 'simulate trace.jsonl --capacity 64GiB,256GiB --block-bytes 41943040 --html report.html',
       about: 'Capacities in bytes, as a page with curves.',
     },

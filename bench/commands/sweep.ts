@@ -110,6 +110,8 @@ function fromCurve(trace: Trace, policy: string, blocks: number, curve: HitCurve
     orphans: null,
     tiers: null,
     admission: null,
+    sharing: null,
+    tenants: null,
     hitsOverTime: [],
     referencesServed: trace.referenceCount,
     stopped: false,

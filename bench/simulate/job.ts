@@ -5,6 +5,7 @@ import { seededChance } from './chance.ts'
 import { hintSourceNamed, hintStream } from './hint-stream.ts'
 import type { Progress } from './one-tier.ts'
 import { simulatedPolicyNamed } from './table.ts'
+import { type Sharing, simulateTenants, type TenantHits } from './tenants.ts'
 import { type Demotion, type TierReport, TierStack } from './tier-stack.ts'
 
 /** One policy at one capacity. */
@@ -32,8 +33,17 @@ export type StackJob = {
   readonly seed: number
 }
 
+/** Several tenants in one tier. */
+export type TenantJob = {
+  readonly kind: 'tenants'
+  readonly policy: string
+  readonly sharing: Sharing
+  readonly capacityBlocks: number
+  readonly seed: number
+}
+
 /** One cell of a report. Every job starts from nothing, so its result does not depend on who ran what before. */
-export type Job = OneTierJob | StackJob
+export type Job = OneTierJob | StackJob | TenantJob
 
 export type JobResult = {
   readonly policy: string
@@ -49,6 +59,8 @@ export type JobResult = {
   readonly orphans: number | null
   readonly tiers: readonly TierReport[] | null
   readonly admission: string | null
+  readonly sharing: Sharing | null
+  readonly tenants: readonly TenantHits[] | null
   /** Leading hits by slice of the trace's time, per tier (one without tiers). */
   readonly hitsOverTime: readonly (readonly number[])[]
   /** References of the requests served: all of them unless it was stopped. */
@@ -63,7 +75,43 @@ export const timeSlices = 48
 const surviving: readonly string[] = ['nvme', 's3']
 
 export function runJob(trace: Trace, next: () => Int32Array, job: Job, progress: Progress): JobResult {
-  return job.kind === 'one' ? runOneTier(trace, next, job, progress) : runStack(trace, job, progress)
+  switch (job.kind) {
+    case 'one':
+      return runOneTier(trace, next, job, progress)
+    case 'stack':
+      return runStack(trace, job, progress)
+    case 'tenants':
+      return runTenants(trace, job, progress)
+  }
+}
+
+/** What the kinds of jobs leave out. */
+const nothingElse = {
+  hints: 'none',
+  rawHits: null,
+  orphans: null,
+  tiers: null,
+  admission: null,
+  sharing: null,
+  tenants: null,
+  hitsOverTime: [],
+}
+
+function runTenants(trace: Trace, job: TenantJob, progress: Progress): JobResult {
+  const { policy, sharing, capacityBlocks, seed } = job
+  const result = simulateTenants(trace, policy, sharing, capacityBlocks, seed, progress)
+  return {
+    ...nothingElse,
+    policy,
+    sharing,
+    capacityBlocks,
+    hits: result.hits,
+    inserts: result.inserts,
+    evictions: result.evictions,
+    tenants: result.tenants,
+    referencesServed: trace.starts[result.requestsServed] as number,
+    stopped: result.requestsServed < trace.requestCount,
+  }
 }
 
 /** Which slice of the trace's time a request falls in. */
@@ -92,6 +140,7 @@ function runOneTier(trace: Trace, next: () => Int32Array, job: OneTierJob, progr
     served += 1
   }
   return {
+    ...nothingElse,
     policy: job.policy,
     hints: job.hints,
     capacityBlocks,
@@ -100,8 +149,6 @@ function runOneTier(trace: Trace, next: () => Int32Array, job: OneTierJob, progr
     inserts: result.inserts,
     evictions: result.evictions,
     orphans: result.orphans,
-    tiers: null,
-    admission: null,
     hitsOverTime: [slices],
     referencesServed: trace.starts[served] as number,
     stopped: served < trace.requestCount,
@@ -150,11 +197,10 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
   const tiers = stack.report()
   const sum = (of: (tier: TierReport) => number): number => tiers.reduce((total, tier) => total + of(tier), 0)
   return {
+    ...nothingElse,
     policy: job.policy,
-    hints: 'none',
     capacityBlocks: sum((tier) => tier.capacityBlocks),
     hits,
-    rawHits: null,
     inserts: sum((tier) => tier.writes),
     evictions: sum((tier) => tier.evictions),
     orphans: sum((tier) => tier.orphans),

@@ -8,6 +8,7 @@ import { capacityBlocks, tableCapacities } from './capacity.ts'
 import { hintSourceNamed } from './hint-stream.ts'
 import type { Job, StackJob } from './job.ts'
 import { simulatedPolicies, simulatedPolicyNamed } from './table.ts'
+import { type Sharing, sharings } from './tenants.ts'
 import type { Demotion } from './tier-stack.ts'
 
 /** Tier names, hottest first. */
@@ -82,6 +83,13 @@ export const tierFields = {
     fallback: ['likely'],
     about: `Rules by which a tier takes what the one above gives up: ${admissions.map(({ name }) => name).join(', ')}.`,
   },
+  tenants: {
+    kind: 'list',
+    placeholder: 'shared,shares',
+    fallback: [],
+    about:
+      'Hit rates per tenant of the trace (percent rounded down): shared, alone (each with the whole cache), quota, shares.',
+  },
   demotion: {
     kind: 'text',
     placeholder: 'MODE',
@@ -112,6 +120,13 @@ export function checkRun(options: RunOptions & TierOptions): void {
     if (hintSourceNamed(text) !== null) continue
     throw new UsageError(`--hints: unknown "${text}"; one of none, told, told:20 (percent wrong), inferred`)
   }
+  for (const text of options.tenants) {
+    if (sharings.some((known) => known === text)) continue
+    throw new UsageError(`--tenants: unknown "${text}"; one of ${sharings.join(', ')}`)
+  }
+  if (options.tenants.length > 0 && options.tiers.length > 0) {
+    throw new UsageError('--tenants looks at one tier: leave out --tiers')
+  }
   if (options.tiers.length === 0) {
     checkPolicies(options.policy)
     return
@@ -141,6 +156,7 @@ function splitTier(text: string): { readonly name: string; readonly capacity: st
 /** The cells to compute: policies by capacities, or policies by admission rules over one stack of tiers. */
 export function jobsOf(trace: Trace, options: RunOptions & TierOptions): readonly Job[] {
   if (options.tiers.length > 0) return stackJobs(trace, options)
+  if (options.tenants.length > 0) return tenantJobs(trace, options)
   return options.policy.flatMap((policy) =>
     hintsFor(policy, options.hints).flatMap((hints) =>
       options.capacity.map((text) => ({
@@ -157,6 +173,22 @@ export function jobsOf(trace: Trace, options: RunOptions & TierOptions): readonl
 /** A policy that does not heed hints is run once, without. */
 function hintsFor(policy: string, wanted: readonly string[]): readonly string[] {
   return policyNamed(policy)?.heedsHints === true ? wanted : ['none']
+}
+
+function tenantJobs(trace: Trace, options: RunOptions & TierOptions): readonly Job[] {
+  return options.policy
+    .filter((policy) => policyNamed(policy) !== null)
+    .flatMap((policy) =>
+      options.tenants.flatMap((sharing) =>
+        options.capacity.map((text) => ({
+          kind: 'tenants' as const,
+          policy,
+          sharing: sharing as Sharing,
+          capacityBlocks: Math.max(1, capacityBlocks(text, trace, 'down', options.blockBytes)),
+          seed: options.seed,
+        })),
+      ),
+    )
 }
 
 function stackJobs(trace: Trace, options: RunOptions & TierOptions): readonly StackJob[] {

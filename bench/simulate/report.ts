@@ -10,6 +10,7 @@ function rowOf(trace: Trace, result: JobResult) {
     policy: result.policy,
     ...(result.hints === 'none' ? {} : { hints: result.hints }),
     ...(result.admission === null ? {} : { admission: result.admission }),
+    ...(result.sharing === null ? {} : { sharing: result.sharing }),
     capacityBlocks: result.capacityBlocks,
     capacityShare: result.capacityBlocks / trace.nodeCount,
     hitRate: rate(result.hits),
@@ -24,6 +25,16 @@ function rowOf(trace: Trace, result: JobResult) {
             ...tier,
             hitRate: rate(tier.hits),
             writesPerBlock: tier.writes / trace.nodeCount,
+          })),
+        }),
+    ...(result.tenants === null
+      ? {}
+      : {
+          tenants: result.tenants.map(({ name, hits, references }) => ({
+            name,
+            hits,
+            references,
+            hitRate: hits / Math.max(1, references),
           })),
         }),
     ...(result.stopped ? { partial: true } : {}),
@@ -44,9 +55,12 @@ export type ReportFrame = {
 export function simulationReport(trace: Trace, results: readonly JobResult[], frame: ReportFrame): Report {
   const rows = results.map((result) => rowOf(trace, result))
   const stacked = results.some(({ tiers }) => tiers !== null)
-  const sections: Section[] = stacked
-    ? [stackTable(trace, results, rows), ...overTime(trace, results)]
-    : [oneTierTable(trace, rows), ...curves(trace, rows)]
+  const byTenant = results.some(({ tenants }) => tenants !== null)
+  const sections: Section[] = byTenant
+    ? [tenantTable(rows)]
+    : stacked
+      ? [stackTable(trace, results, rows), ...overTime(trace, results)]
+      : [oneTierTable(trace, rows), ...curves(trace, rows)]
   return {
     command: frame.command,
     title: frame.title,
@@ -168,6 +182,28 @@ function stackTable(trace: Trace, results: readonly JobResult[], rows: readonly 
       }
       return cells
     }),
+  }
+}
+
+function tenantTable(rows: readonly Row[]): Table {
+  const names = rows[0]?.tenants?.map(({ name }) => name) ?? []
+  return {
+    kind: 'table',
+    title: 'Hit rates by tenant',
+    columns: [
+      { key: 'policy', title: 'policy', unit: 'text' },
+      { key: 'sharing', title: 'sharing', unit: 'text' },
+      { key: 'capacityBlocks', title: 'blocks', unit: 'blocks' },
+      ...names.map((name): Column => ({ key: `tenant ${name}`, title: name, unit: 'rate' })),
+      { key: 'hitRate', title: 'all', unit: 'rate' },
+    ],
+    rows: rows.map((row) => ({
+      policy: row.policy,
+      sharing: row.sharing ?? null,
+      capacityBlocks: row.capacityBlocks,
+      ...Object.fromEntries((row.tenants ?? []).map(({ name, hitRate }) => [`tenant ${name}`, hitRate])),
+      hitRate: row.hitRate,
+    })),
   }
 }
 

@@ -17,6 +17,10 @@ export class FlatEviction implements EvictionPolicy {
   readonly #nameOf: Float64Array
   readonly #numbers = new Map<number, number>()
   #clockHand = 0
+  /** What the visit does, until it ends. */
+  readonly #steps: { readonly number: number; readonly position: number; readonly isNew: boolean }[] = []
+  /** Added in this visit and not told to the flat policy yet. */
+  readonly #pending = new Set<number>()
 
   constructor(name: string, order: TouchOrder, sizes: PolicySizes, make: (numberMax: number) => FlatPolicy) {
     this.name = name
@@ -29,36 +33,46 @@ export class FlatEviction implements EvictionPolicy {
   }
 
   onVisit(rows: Int32Array, count: number): void {
-    for (let step = 0; step < count; step += 1) {
-      const row = rows[this.#order === 'leaf-first' ? count - 1 - step : step] as number
+    for (let at = 0; at < count; at += 1) {
+      const row = rows[at] as number
       const number = row === noRow ? -1 : (this.#numberOf[row] as number)
-      if (number >= 0) this.#flat.touch(number)
+      if (number >= 0) this.#steps.push({ number, position: at, isNew: false })
     }
   }
 
-  onAdd(
-    row: Row,
-    _parent: Row,
-    _position: number,
-    _chainLength: number,
-    _nowMs: number,
-    name?: number,
-  ): void {
+  onAdd(row: Row, _parent: Row, position: number, _chainLength: number, _nowMs: number, name?: number): void {
     const number = this.#take(name)
     this.#numberOf[row] = number
     this.#rowOf[number] = row
-    this.#flat.miss(number)
-    this.#flat.add(number)
+    this.#steps.push({ number, position, isNew: true })
+    this.#pending.add(number)
   }
 
-  onVisitEnd(): void {}
+  /** Touches and adds in the policy's order of positions, whatever the order of the calls was. */
+  onVisitEnd(): void {
+    const sign = this.#order === 'leaf-first' ? -1 : 1
+    this.#steps.sort((a, b) => sign * (a.position - b.position))
+    for (const { number, isNew } of this.#steps) {
+      if (this.#rowOf[number] === noRow) continue
+      const isPending = this.#pending.has(number)
+      if (isNew && isPending) {
+        this.#pending.delete(number)
+        this.#flat.miss(number)
+        this.#flat.add(number)
+      } else if (!isNew && !isPending) {
+        this.#flat.touch(number)
+      }
+    }
+    this.#steps.length = 0
+    this.#pending.clear()
+  }
 
   onDrop(row: Row, evicted: boolean): void {
     const number = this.#numberOf[row] as number
     if (number < 0) return
     this.#numberOf[row] = -1
     this.#rowOf[number] = noRow
-    this.#flat.drop(number, evicted)
+    if (!this.#pending.delete(number)) this.#flat.drop(number, evicted)
   }
 
   victim(held: (row: Row) => boolean): Row {
