@@ -96,6 +96,7 @@ export function headroomReport(
     },
     sections: [ladder(trace, whole), causeTable(whole), curvesOf(whole)],
     context: traceContext({
+      assumed: trace.assumed ?? [],
       capacity: 'blocks; percent of the distinct blocks, rounded up',
       order: 'leaf-first; hints are per session and come from the future unless they say inferred',
       seed,

@@ -74,6 +74,7 @@ export function simulationReport(trace: Trace, results: readonly JobResult[], fr
     },
     sections,
     context: traceContext({
+      assumed: trace.assumed ?? [],
       capacity: stacked
         ? 'blocks per tier; percent of the distinct blocks, rounded down'
         : 'blocks; percent of the distinct blocks, rounded up',

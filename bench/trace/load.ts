@@ -124,7 +124,7 @@ export async function loadTrace(path: string, options: InputOptions, io: BenchIo
   const loaded = await loadTree(path, options, io)
   noteAssumed(loaded, io)
   mustNameBlocks(loaded)
-  return expandTrace(loaded.tree)
+  return { ...expandTrace(loaded.tree), assumed: loaded.assumed }
 }
 
 /** Refuses a trace of arrivals for commands that need blocks. */

@@ -22,6 +22,8 @@ export type Trace = {
   readonly tenant: Int32Array | null
   readonly tenantNames: readonly string[]
   readonly delayMs: Float64Array | null
+  /** Sentences about what was assumed while reading; reports repeat them. */
+  readonly assumed?: readonly string[]
 }
 
 /** A trace as it is read: a request is a path of the prefix tree, so its last node names it and no list of
