@@ -69,13 +69,6 @@ export class Holdings {
     this.#scheme = snapshot.scheme
   }
 
-  /** Forgets everything, for a publisher that is gone. */
-  clear(): void {
-    this.#retireAll()
-    this.#held = new Map()
-    this.#cursor = null
-  }
-
   #applyEvent(event: KvEvent): void {
     const { holder } = event
     const name = nameOf(holder)

@@ -36,10 +36,6 @@ export class PromptNamer {
     this.#world = world
   }
 
-  get keptCount(): number {
-    return this.#kept.size
-  }
-
   async ask(worker: Worker, tenant: string, path: string, body: Buffer): Promise<NamesAsked> {
     const digest = hash('sha256', Buffer.concat([Buffer.from(`${tenant}\n${path}\n`), body]), 'base64')
     const kept = this.#kept.get(digest)

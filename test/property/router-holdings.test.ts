@@ -129,7 +129,10 @@ void t.test(
         }
         if (missed) await reader.replace(publisher.snapshot())
         while (index.sweepStep());
-        return sameAs(index, reader, publisher)
+        const named = new Set(
+          [...publisher.held].flatMap(([{ model }, set]) => [...set].map((block) => `${model} ${block}`)),
+        )
+        return sameAs(index, reader, publisher) && index.blockCount === named.size
       }),
       { numRuns: 300 },
     )
