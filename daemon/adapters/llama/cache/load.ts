@@ -18,8 +18,12 @@ export type LoadedBlocks = {
   readonly knownBlocks: number | null
 }
 
-/** Longest wait for the daemon's word on what it holds, in milliseconds: it looks in memory. */
-const lookupMsMax = 250
+/** Shortest and longest patience with the daemon's word on what it holds, in milliseconds; in between, a tenth of what
+ *  computing the blocks would take. It looks in memory, but on a busy machine even that takes a while. */
+const lookupMsMin = 250
+const lookupMsMax = 2_000
+/** Shortest deadline of a load, in milliseconds. */
+const loadMsMin = 50
 const none: ByTier = { hbm: 0, host: 0, nvme: 0, s3: 0 }
 
 function nothing(reason: string, knownBlocks: number | null): LoadedBlocks {
@@ -35,7 +39,9 @@ export async function knownBlocksOf(
 ): Promise<{ readonly namespace: number; readonly blocks: number; readonly loadMs: number } | string> {
   const namespace = await session.namespaceNumber(kv.namespaceFor(tenant))
   if (namespace === null) return 'no_daemon'
-  const result = await session.ask('lookup', { namespace, tokens }, lookupMsMax)
+  const computeMs = (tokens.length / blockTokens) * kv.speed.msPerBlock()
+  const patienceMs = Math.min(lookupMsMax, Math.max(lookupMsMin, computeMs / 10))
+  const result = await session.ask('lookup', { namespace, tokens }, patienceMs)
   if (result.as === 'lost') return result.why
   if (result.as === 'error') return 'refused'
   return { namespace, blocks: result.answer.readyBlocks, loadMs: result.answer.loadMs }
@@ -63,7 +69,7 @@ export async function loadBlocks(
   const tokens = blockPart.subarray(0, known.blocks * blockTokens)
   const frame = kv.exchange.openFrame(kv.shapeOf(slot.index), tokens, blockTokens)
   try {
-    const answer = await fill(session, kv, known.namespace, tokens, frame)
+    const answer = await fill(session, kv, known.namespace, tokens, gained, frame)
     if (typeof answer === 'string') return nothing(answer, known.blocks)
     if (answer.readyBlocks * blockTokens <= kept) return nothing(answer.stop, answer.knownBlocks)
     const at = answer.readyBlocks * blockTokens
@@ -84,18 +90,21 @@ export async function loadBlocks(
 
 type Frame = ReturnType<KvOn['exchange']['openFrame']>
 
-/** Lets the daemon write the blocks into the file. A late answer writes into a file that nobody reads any more. */
+/** Lets the daemon write the blocks into the file, for no longer than computing them would take. A late answer writes
+ *  into a file that nobody reads any more. */
 async function fill(
   session: DaemonSession,
   kv: KvOn,
   namespace: number,
   tokens: Uint32Array,
+  gained: number,
   frame: Frame,
 ): Promise<Answer<'load'> | string> {
   const region = await session.attach(frame.file.descriptor, frame.file.byteCount, true)
   if (region === null) return 'no_region'
   try {
-    const deadlineMs = loadDeadlineMsDefault
+    const computeMs = Math.ceil(gained * kv.speed.msPerBlock())
+    const deadlineMs = Math.min(loadDeadlineMsDefault, Math.max(loadMsMin, computeMs))
     const fields = {
       namespace,
       tokens,
@@ -107,7 +116,7 @@ async function fill(
       deadlineMs,
       prefillMsPerBlock: kv.speed.msPerBlock(),
     }
-    const result = await session.ask('load', fields, deadlineMs + lookupMsMax)
+    const result = await session.ask('load', fields, deadlineMs + lookupMsMin)
     if (result.as === 'lost') return result.why
     return result.as === 'error' ? 'refused' : result.answer
   } finally {

@@ -6,7 +6,7 @@ const watchScript = [
   'exec 3<&0',
   '"$@" </dev/null 3<&- & child=$!',
   "trap 'kill -TERM $child' TERM INT",
-  '( cat <&3 >/dev/null; kill -KILL $child 2>/dev/null ) & watcher=$!',
+  '( while read -r _; do :; done <&3; kill -KILL $child 2>/dev/null ) & watcher=$!',
   'wait $child; code=$?',
   'while kill -0 $child 2>/dev/null; do wait $child; code=$?; done',
   'kill -KILL $watcher 2>/dev/null; exit $code',
