@@ -41,6 +41,9 @@ export const command = defineCommand({
     const loaded = await loadTree(operands[0] ?? '-', options, io, { keepIds: true })
     noteAssumed(loaded, io)
     const salt = options.salt === null ? randomBytes(32) : Buffer.from(options.salt, 'utf8')
+    if (loaded.idOf === null && options.salt !== null) {
+      io.note('re-blocked or re-ordered: the ids cannot be joined with those of another export\n')
+    }
     const { tree } = loaded
     const ids = saltedIds(loaded, salt)
     const startMs = tree.arrivalMs.reduce((least, ms) => Math.min(least, ms), Number.POSITIVE_INFINITY)
@@ -69,7 +72,7 @@ function saltedIds(loaded: Loaded, salt: Buffer): BigUint64Array {
   for (let node = 0; node < nodeCount; node += 1) {
     const parent = parents[node] ?? -1
     message.writeBigUInt64LE(parent < 0 ? 0n : (ids[parent] ?? 0n), 0)
-    message.writeBigUInt64LE(loaded.idOf?.(node) ?? 0n, 8)
+    message.writeBigUInt64LE(loaded.idOf === null ? BigInt(node) : loaded.idOf(node), 8)
     const digest = createHmac('sha256', salt).update(message).digest()
     ids[node] = digest.readBigUInt64LE(0) & ((1n << idBits) - 1n)
   }

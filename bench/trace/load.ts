@@ -7,7 +7,7 @@ import { TraceBuilder } from './builder.ts'
 import { type Feed, openFeed } from './feed.ts'
 import { inputFiles, openInput } from './input.ts'
 import type { Head, ReaderContext, TraceFormat } from './reader.ts'
-import { reblocked } from './reblock.ts'
+import { reblocked, sortedTree } from './reblock.ts'
 import { formatOf, headOf } from './sniff.ts'
 import { expandTrace, type Trace, type TraceTree } from './trace.ts'
 
@@ -148,6 +148,7 @@ class Reading {
   readonly #assumed: string[] = []
   #format: TraceFormat | null = null
   #feed: Feed | null = null
+  #sorts = false
 
   constructor(options: AllInputOptions, io: BenchIo, keepIds: boolean) {
     this.#options = options
@@ -191,9 +192,11 @@ class Reading {
         'no block repeats: single turns of multi-turn data, or ids that differ per request, hide reuse',
       )
     }
-    const tree = reblocked(builder.build(traceName(label), blockTokens), reblock)
+    const built = builder.build(traceName(label), blockTokens)
+    const tree = reblocked(this.#sorts ? sortedTree(built) : built, reblock)
     if (reblock > 1) assumed.push(`${reblock} blocks joined to one of ${tree.blockTokens} tokens`)
-    const idOf = this.#keepIds && reblock === 1 ? (node: number) => builder.trie.idOf(node) : null
+    const idOf =
+      this.#keepIds && reblock === 1 && !this.#sorts ? (node: number) => builder.trie.idOf(node) : null
     return { tree, format: format.name, assumed, skippedCount, idOf }
   }
 
@@ -207,6 +210,9 @@ class Reading {
       blockTokens,
       seed: 1,
       sessions: { spreadHours: sessionSpread, idleCutMinutes: idleCut, isolated: isolateSessions },
+      sortByArrival: () => {
+        this.#sorts = true
+      },
       assume: (sentence) => void this.#assumed.push(sentence),
     }
     return openFeed(format, context, skipBad)

@@ -13,6 +13,8 @@ export type ReaderContext = {
     readonly idleCutMinutes: number
     readonly isolated: boolean
   }
+  /** The requests were not read in the order of their arrivals: put them there. */
+  readonly sortByArrival: () => void
   /** Adds a sentence about something assumed; it is printed and kept in every report. */
   readonly assume: (sentence: string) => void
 }

@@ -1,5 +1,5 @@
 import { RequestDraft, TraceBuilder } from './builder.ts'
-import type { TraceTree } from './trace.ts'
+import { pathOf, type TraceTree } from './trace.ts'
 
 /** The same trace in blocks of `group` old ones each; a short last group is the partial tail. A coarse block is
  *  named by its last old block: that names the whole prefix, and its depth says how many old blocks the
@@ -31,7 +31,7 @@ export function reblocked(tree: TraceTree, group: number): TraceTree {
 
 /** Copies a request's columns (all but its blocks) into a draft. Sessions and tenants keep their order of first
  *  appearance, so their numbers stay the same. */
-export function fillColumns(tree: TraceTree, request: number, draft: RequestDraft): void {
+function fillColumns(tree: TraceTree, request: number, draft: RequestDraft): void {
   draft.clear()
   draft.arrivalMs = tree.arrivalMs[request] ?? 0
   draft.inputTokens = tree.inputTokens[request] ?? 0
@@ -41,4 +41,23 @@ export function fillColumns(tree: TraceTree, request: number, draft: RequestDraf
   const tenant = tree.tenant?.[request] ?? -1
   draft.tenant = tenant < 0 ? null : (tree.tenantNames[tenant] ?? null)
   draft.delayMs = tree.delayMs?.[request] ?? -1
+}
+
+/** The same requests by arrival (those of equal time in their old order), with nodes numbered anew. */
+export function sortedTree(tree: TraceTree): TraceTree {
+  const order = Array.from({ length: tree.requestCount }, (_, request) => request)
+  order.sort((a, b) => (tree.arrivalMs[a] ?? 0) - (tree.arrivalMs[b] ?? 0))
+  return rebuilt(tree, order)
+}
+
+/** A trace of the given requests of another, in the given order. */
+export function rebuilt(tree: TraceTree, requests: Iterable<number>): TraceTree {
+  const builder = new TraceBuilder()
+  const draft = new RequestDraft()
+  for (const request of requests) {
+    fillColumns(tree, request, draft)
+    for (const node of pathOf(tree, request)) draft.pushBlock(node, 0)
+    builder.add(draft)
+  }
+  return builder.build(tree.name, tree.blockTokens)
 }

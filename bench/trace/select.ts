@@ -1,9 +1,8 @@
 import type { OptionFields, OptionValues } from '../command.ts'
 import { UsageError } from '../failure.ts'
 import { suggestion } from '../nearest.ts'
-import { RequestDraft, TraceBuilder } from './builder.ts'
-import { fillColumns } from './reblock.ts'
-import { pathOf, type TraceTree } from './trace.ts'
+import { rebuilt } from './reblock.ts'
+import type { TraceTree } from './trace.ts'
 import type { Selection } from './write.ts'
 
 /** Options that choose a part of a trace. */
@@ -63,13 +62,8 @@ function tenantNamed(tree: TraceTree, name: string): number {
 
 /** The trace of the selected requests alone, in their order. */
 export function selectedTree(tree: TraceTree, selected: Selection): TraceTree {
-  const builder = new TraceBuilder()
-  const draft = new RequestDraft()
-  for (let request = 0; request < tree.requestCount; request += 1) {
-    if (!selected(request)) continue
-    fillColumns(tree, request, draft)
-    for (const node of pathOf(tree, request)) draft.pushBlock(node, 0)
-    builder.add(draft)
-  }
-  return builder.build(tree.name, tree.blockTokens)
+  const requests: number[] = []
+  for (let request = 0; request < tree.requestCount; request += 1)
+    if (selected(request)) requests.push(request)
+  return rebuilt(tree, requests)
 }

@@ -142,6 +142,12 @@ void t.test('anonymize: salted, joinable only with the salt, no names, starts at
   t.equal(one.out, (await bench('anonymize', path, '--salt', 'a')).out)
   t.not(one.out, (await bench('anonymize', path, '--salt', 'b')).out)
   t.not((await bench('anonymize', path)).out, (await bench('anonymize', path)).out, 'random without a salt')
+  const joined = await bench('anonymize', traceFile(folder), '--reblock', '2', '--salt', 'a')
+  const ids = joined.out
+    .trim()
+    .split('\n')
+    .flatMap((line) => JSON.parse(line).hash_ids)
+  t.equal(new Set(ids).size, 4, 'also re-blocked, another block is another id')
 })
 
 void t.test('compare: exit code by tolerance; refuses different definitions', async (t) => {

@@ -95,6 +95,21 @@ void t.test('xz goes through the xz program', async (t) => {
   )
 })
 
+void t.test('turns that name only a delay follow their session; minimal lines are enough', async (t) => {
+  const turns = [
+    '{"session_id":"a","timestamp":1000,"input_length":16,"output_length":1,"hash_ids":[1]}',
+    '{"session_id":"a","delay":5000,"input_length":32,"output_length":1,"hash_ids":[1,2]}',
+    '{"session_id":"b","timestamp":2000,"input_length":16,"output_length":1,"hash_ids":[1]}',
+    '{"session_id":"b","delay":100,"input_length":32,"output_length":1,"hash_ids":[1,3]}',
+  ]
+  const loaded = await read(t, turns.join('\n'))
+  t.same([...loaded.tree.arrivalMs], [1000, 2000, 2100, 6000], 'in order of arrival')
+  t.same(pathsOf(loaded), [[0], [0], [0, 1], [0, 2]])
+  t.ok(loaded.assumed.some((sentence) => /^2 requests name no time/.test(sentence)))
+  const minimal = await read(t, '{"block_size":64,"hash_ids":[2001,2002],"input_length":100}\n')
+  t.equal(minimal.tree.blockTokens, 64)
+})
+
 void t.test('a byte order mark, blank lines and Windows line ends do no harm', async (t) => {
   const loaded = await read(t, `\ufeff${native.join('\r\n\r\n')}\r\n`)
   t.equal(loaded.tree.requestCount, 3)
@@ -141,7 +156,7 @@ void t.test('wrong fields are named', async (t) => {
     await refusal(t, line({ hash_ids: [1, null] })),
     /field "hash_ids\[1\]" must be an integer or a string/,
   )
-  t.match(await refusal(t, line({ output_length: undefined })), /field "output_length" .* it is missing/)
+  t.match(await refusal(t, line({ input_length: undefined })), /field "input_length" .* it is missing/)
 })
 
 void t.test('empty, foreign, cut and absent files say what was expected', async (t) => {
