@@ -12,40 +12,44 @@ const action = fc.oneof(
 
 void t.test('slots never overlap, stay inside, and a reused one has a higher generation', async () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 40 }), fc.array(action, { maxLength: 300 }), (pages, actions) => {
-      const arena = new Arena(pages * page, 4 * page)
-      const held = new Map<Slot, number>()
-      const owners = new Map<number, Slot>()
-      const generations = new Map<number, number>()
-      let usedBytes = 0
-      for (const one of actions) {
-        if ('give' in one) {
-          const slot = [...held.keys()][one.give % Math.max(1, held.size)]
-          if (slot === undefined) continue
-          for (let at = 0; at < (held.get(slot) ?? 0); at++) owners.delete(slot.index + at)
-          usedBytes -= (held.get(slot) ?? 0) * page
-          held.delete(slot)
-          arena.giveBack(slot)
-          continue
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.array(action, { maxLength: 300, size: 'max' }),
+      (pages, actions) => {
+        const arena = new Arena(pages * page, 4 * page)
+        const held = new Map<Slot, number>()
+        const owners = new Map<number, Slot>()
+        const generations = new Map<number, number>()
+        let usedBytes = 0
+        for (const one of actions) {
+          if ('give' in one) {
+            const slot = [...held.keys()][one.give % Math.max(1, held.size)]
+            if (slot === undefined) continue
+            for (let at = 0; at < (held.get(slot) ?? 0); at++) owners.delete(slot.index + at)
+            usedBytes -= (held.get(slot) ?? 0) * page
+            held.delete(slot)
+            arena.giveBack(slot)
+            continue
+          }
+          const free = arena.freeSlots(one.take)
+          const acquired = arena.acquire(one.take)
+          if ((acquired.as === 'slot') !== free > 0) throw new Error('freeSlots and acquire disagree')
+          if (acquired.as !== 'slot') continue
+          const { slot } = acquired
+          const length = pageRounded(one.take) / page
+          for (let at = slot.index as number; at < slot.index + length; at++) {
+            if (owners.has(at)) throw new Error('two owners')
+            if (at >= arena.segmentCount * 4) throw new Error('outside')
+            owners.set(at, slot)
+            if ((generations.get(at) ?? 0) >= slot.generation) throw new Error('generation did not grow')
+            generations.set(at, slot.generation)
+          }
+          held.set(slot, length)
+          usedBytes += length * page
+          if (arena.usedBytes !== usedBytes) throw new Error('used bytes')
         }
-        const free = arena.freeSlots(one.take)
-        const acquired = arena.acquire(one.take)
-        if ((acquired.as === 'slot') !== free > 0) throw new Error('freeSlots and acquire disagree')
-        if (acquired.as !== 'slot') continue
-        const { slot } = acquired
-        const length = pageRounded(one.take) / page
-        for (let at = slot.index as number; at < slot.index + length; at++) {
-          if (owners.has(at)) throw new Error('two owners')
-          if (at >= arena.segmentCount * 4) throw new Error('outside')
-          owners.set(at, slot)
-          if ((generations.get(at) ?? 0) >= slot.generation) throw new Error('generation did not grow')
-          generations.set(at, slot.generation)
-        }
-        held.set(slot, length)
-        usedBytes += length * page
-        if (arena.usedBytes !== usedBytes) throw new Error('used bytes')
-      }
-    }),
+      },
+    ),
     { numRuns: 300 },
   )
 })

@@ -45,7 +45,7 @@ void t.test('any order of claims, ends, pins, drops and late ends keeps the inva
   fc.assert(
     fc.property(
       fc.constantFrom('lru', 'lru-leaf-only'),
-      fc.array(event, { maxLength: 200 }),
+      fc.array(event, { maxLength: 200, size: 'max' }),
       (name, events) => {
         const { table } = tableOf(name)
         const filling = new Map<number, { row: Row; slot: Slot }>()

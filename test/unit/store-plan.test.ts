@@ -13,6 +13,11 @@ void t.test('a prefix is loaded as far as that is quicker than computing it', as
   const msOf = perMb({ host: 1, nvme: 4, s3: 50 })
   const sources = ['host', 'host', 'nvme', 'nvme', 's3', 's3'] as const
   t.match(bestCut(sources, mb, 10, 10_000, msOf), { blocks: 4, ends: 'cost' }, 's3 costs more than it saves')
+  t.match(
+    bestCut(['host', 'host', 's3'], mb, 30, 10_000, msOf),
+    { blocks: 2 },
+    'the third saves less than it costs',
+  )
   t.match(bestCut(sources, mb, 200, 10_000, msOf), { blocks: 6, ends: 'nothing' })
   t.match(bestCut(sources, mb, 0.5, 10_000, msOf), { blocks: 0, loadMs: 0, ends: 'cost' })
   t.match(bestCut(sources, mb, 0, 10_000, msOf), { blocks: 6 }, 'no price of computing: load')
