@@ -1,5 +1,5 @@
 import { assert, unreachable } from './block/assert.ts'
-import type { BlockKey, TierName } from './block/id.ts'
+import type { BlockKey, Slot, TierName } from './block/id.ts'
 import type { LoadStop } from './block/wire.ts'
 import type { OpenNamespace } from './namespaces.ts'
 import { dropDamaged, type Parts } from './parts.ts'
@@ -15,6 +15,7 @@ export type Climbed =
 type Ticket = {
   readonly identity: Identity
   readonly row: Row
+  readonly slot: Slot
   readonly settle: (climbed: Climbed) => void
   /** What the load is told when no tier gives the block. */
   readonly stop: LoadStop
@@ -81,7 +82,7 @@ export class Climber {
         assert(identity !== undefined, 'every claim is of a block')
         const done = (climbed: Climbed): void => settle(identity.key, climbed)
         if (claimed.as === 'claimed')
-          tickets.push({ identity, row: claimed.row, settle: done, stop: 'absent' })
+          tickets.push({ identity, row: claimed.row, slot: claimed.slot, settle: done, stop: 'absent' })
         else if (claimed.as === 'known') done(this.#asFound(identity.key))
         else done({ as: 'stopped', stop: 'no_room' })
       }
@@ -128,8 +129,7 @@ export class Climber {
     deadlineMs: number,
   ): Promise<void> {
     const wanted: ReadWanted[] = []
-    for (const { identity, row } of tickets) {
-      const { slot } = this.#parts.host.table.at(row).state
+    for (const { identity, slot } of tickets) {
       wanted.push({
         wanted: {
           key: identity.key,
@@ -154,11 +154,10 @@ export class Climber {
 
   #take(tier: ColdTier, ticket: Ticket, result: ReadResult): 'done' | 'try_below' {
     const { table } = this.#parts.host
-    const { identity, row } = ticket
-    const { slot } = table.at(row).state
+    const { identity, row, slot } = ticket
     switch (result.as) {
       case 'found': {
-        const done = { generation: slot.generation, ok: true, checksum: result.seal.checksum }
+        const done = { slot, ok: true, checksum: result.seal.checksum }
         const outcome = table.finishFill(row, done)
         assert(outcome === 'sealed', 'a climb fills its own slot')
         this.#parts.meter.add('terrace_tier_climbed_blocks_total', { tier: tier.name })
@@ -186,8 +185,7 @@ export class Climber {
 
   #refuse(ticket: Ticket): void {
     const { table } = this.#parts.host
-    const { slot } = table.at(ticket.row).state
-    table.finishFill(ticket.row, { generation: slot.generation, ok: false, checksum: 0 })
+    table.finishFill(ticket.row, { slot: ticket.slot, ok: false, checksum: 0 })
     ticket.settle({ as: 'stopped', stop: ticket.stop })
   }
 }

@@ -3,7 +3,7 @@ import { Arena } from './arena.ts'
 import { assert } from './block/assert.ts'
 import type { World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
-import type { BlockKey, NamespaceId } from './block/id.ts'
+import type { BlockKey, NamespaceId, Slot } from './block/id.ts'
 import { slotPageBytes } from './block/limits.ts'
 import { type Damage, damageOf, readSeal, type Seal, sealByteCount, writeSeal } from './block/seal.ts'
 import type { Catalog, CatalogEntry } from './catalog.ts'
@@ -29,7 +29,7 @@ import {
   tableCopyBytes,
   withSlotPages,
 } from './slab.ts'
-import { BlockTable, type Identity } from './table.ts'
+import { BlockTable, type Claimed, type Identity } from './table.ts'
 import type {
   ColdTier,
   ReadResult,
@@ -55,7 +55,7 @@ export type DiskOptions = {
 }
 
 type Opened = { readonly file: SlabFile; readonly region: RegionHandle; readonly slab: SegmentTable }
-type Writing = { readonly wanted: WriteWanted; readonly row: Row; readonly at: number }
+type Writing = { readonly wanted: WriteWanted; readonly row: Row; readonly slot: Slot; readonly at: number }
 
 /** Blocks on a local drive: one preallocated file of slots, each a header page and a payload. */
 export class DiskTier implements ColdTier {
@@ -202,7 +202,7 @@ export class DiskTier implements ColdTier {
     const evicted: BlockKey[] = []
     for (const [at, wanted] of blocks.entries()) {
       const claimed = this.#claim(wanted, evicted)
-      if (typeof claimed === 'number') writing.push({ wanted, row: claimed, at })
+      if (claimed.as === 'claimed') writing.push({ wanted, row: claimed.row, slot: claimed.slot, at })
       else results[at] = claimed
     }
     if (evicted.length > 0) this.#tell({ kind: 'gone', keys: evicted, why: 'evicted' })
@@ -211,14 +211,13 @@ export class DiskTier implements ColdTier {
     const flushed = ends.some(({ as }) => as === 'ok') ? await this.#flush() : null
     const entries: CatalogEntry[] = []
     const sealed: Identity[] = []
-    for (const [i, { wanted, row, at }] of writing.entries()) {
+    for (const [i, { wanted, row, slot, at }] of writing.entries()) {
       const ended = ends[i]
       assert(ended !== undefined, 'every write ended')
       const failure = ended.as === 'failed' ? ended : flushed
       const isWritten = failure === null || failure.as === 'ok'
-      const { slot } = this.#table.at(row).state
       const { identity } = this.#table.at(row)
-      const done = { generation: slot.generation, ok: isWritten, checksum: wanted.seal.checksum }
+      const done = { slot, ok: isWritten, checksum: wanted.seal.checksum }
       const outcome = this.#table.finishFill(row, done)
       if (outcome === 'sealed') {
         entries.push({ seal: { ...wanted.seal, generation: slot.generation }, index: slot.index })
@@ -264,7 +263,7 @@ export class DiskTier implements ColdTier {
   }
 
   async close(): Promise<void> {
-    await this.#tableWrite
+    await Promise.all([this.#tableWrite, this.#removals])
     await this.#catalog.close()
     this.#options.native.closeRegion(this.#region)
     await this.#file.close()
@@ -291,8 +290,11 @@ export class DiskTier implements ColdTier {
     return found.seals
   }
 
-  /** The claimed row, or why there is none. Victims leave at once; their keys are added to `evicted`. */
-  #claim({ seal, namespace }: WriteWanted, evicted: BlockKey[]): Row | WriteResult {
+  /** The claimed row and slot, or why there is none. Victims leave at once; their keys are added to `evicted`. */
+  #claim(
+    { seal, namespace }: WriteWanted,
+    evicted: BlockKey[],
+  ): Extract<Claimed, { as: 'claimed' }> | WriteResult {
     const identity = {
       key: seal.key,
       parent: seal.parent,
@@ -306,7 +308,7 @@ export class DiskTier implements ColdTier {
     if (seal.position >= this.#arena.slotsMax(slotBytes)) return { as: 'refused', why: 'no_room' }
     for (;;) {
       const claimed = this.#table.claim(identity)
-      if (claimed.as === 'claimed') return claimed.row
+      if (claimed.as === 'claimed') return claimed
       if (claimed.as === 'known') return { as: 'already' }
       if (claimed.as === 'too_large') return { as: 'refused', why: 'too_large' }
       const nowMs = this.#options.world.nowMs()
@@ -321,8 +323,7 @@ export class DiskTier implements ColdTier {
     }
   }
 
-  async #writeOne({ wanted, row }: Writing): Promise<Ended> {
-    const { slot } = this.#table.at(row).state
+  async #writeOne({ wanted, slot }: Writing): Promise<Ended> {
     const seal = new Uint8Array(sealByteCount)
     writeSeal({ ...wanted.seal, generation: slot.generation }, seal, 0)
     const done = await this.#options.runner.run({

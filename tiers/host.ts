@@ -7,6 +7,7 @@ import { copyMsMax, tierRowBytes, tierRowsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
 import { VictimChooser } from './room.ts'
+import { sameSlot } from './state.ts'
 import { BlockTable, type Claimed, type Identity, type Pinned } from './table.ts'
 import type { HostSpan, TierUsage } from './tier.ts'
 
@@ -136,7 +137,7 @@ export class HostTier {
     for (const { lease, identity } of unsaved) {
       const row = this.table.sealedRowOf(identity.key)
       const state = row === lease.row ? this.table.at(row).state : null
-      if (state?.at !== 'sealed' || state.pins > 0 || state.slot.generation !== lease.generation) continue
+      if (state?.at !== 'sealed' || state.pins > 0 || !sameSlot(state.slot, lease.slot)) continue
       this.#evict(row)
       evicted += 1
     }

@@ -1,5 +1,5 @@
 import { assert } from './block/assert.ts'
-import type { BlockKey } from './block/id.ts'
+import type { BlockKey, Slot } from './block/id.ts'
 import { planBlocksMax } from './block/limits.ts'
 import type { RouteHash } from './block/route.ts'
 import type { StoreDrop } from './block/wire.ts'
@@ -106,7 +106,7 @@ class KeepRun {
         assert(identity !== undefined, 'every claim is of a block')
         if (claimed.as === 'claimed') {
           begun.push(identity)
-          copies.push(this.#gather(identity, claimed.row))
+          copies.push(this.#gather(identity, claimed.row, claimed.slot))
         } else if (claimed.as === 'known') this.already += 1
         else this.refuse('no_room', 1, claimed.as === 'too_large' ? 'too_large' : 'no_room')
       }
@@ -123,9 +123,8 @@ class KeepRun {
     }
   }
 
-  async #gather(identity: Identity, row: Row): Promise<'sealed' | 'failed'> {
+  async #gather(identity: Identity, row: Row, slot: Slot): Promise<'sealed' | 'failed'> {
     const { host, runner, announcer } = this.#parts
-    const { slot } = host.table.at(row).state
     const { from, firstBlock } = this.#wanted
     const index = from.indexes[identity.position - firstBlock] ?? -1
     const ended = await runner.runToEnd({
@@ -140,7 +139,7 @@ class KeepRun {
       seal: null,
     })
     const checksum = ended.as === 'ok' ? ended.checksum : 0
-    const done = { generation: slot.generation, ok: ended.as === 'ok', checksum }
+    const done = { slot, ok: ended.as === 'ok', checksum }
     if (host.table.finishFill(row, done) !== 'sealed') return 'failed'
     announcer.stored('host', identity.namespace, identity.route)
     return 'sealed'

@@ -1,13 +1,13 @@
-import type { Generation } from './block/id.ts'
+import type { Slot } from './block/id.ts'
 import { leaseMsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 
-/** A promise that a slot is not reused while a copy may touch it. It carries the generation it was given for, and a
+/** A promise that a slot is not reused while a copy may touch it. It carries the slot and generation it was given for, and a
  *  deadline on the monotonic clock: a lease that outlives it shows a copy that never came back. */
 export type Lease = {
   readonly number: number
   readonly row: Row
-  readonly generation: Generation
+  readonly slot: Slot
   readonly untilMs: number
 }
 
@@ -22,8 +22,8 @@ export class LeaseBook {
     return this.#out.size
   }
 
-  give(row: Row, generation: Generation, nowMs: number): Lease {
-    const lease = { number: this.#next, row, generation, untilMs: nowMs + leaseMsMax }
+  give(row: Row, slot: Slot, nowMs: number): Lease {
+    const lease = { number: this.#next, row, slot, untilMs: nowMs + leaseMsMax }
     this.#next += 1
     this.#out.set(lease.number, lease)
     return lease

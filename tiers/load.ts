@@ -7,6 +7,7 @@ import type { OpenNamespace } from './namespaces.ts'
 import { identitiesOf, type Parts, tierOf } from './parts.ts'
 import { loadMsOf, type MsOf } from './policy/cost.ts'
 import { type LoadGroup, planLoad } from './policy/plan.ts'
+import { sameSlot } from './state.ts'
 import type { LoadAnswer, LoadWanted, LookupAnswer } from './store.ts'
 import type { Identity, Pinned } from './table.ts'
 
@@ -234,7 +235,7 @@ class LoadRun {
     const { host, meter, announcer, world } = this.#parts
     meter.add('terrace_tier_damaged_blocks_total', { tier: 'host', why: 'payload_checksum' })
     const row = host.table.sealedRowOf(identity.key)
-    if (row < 0 || host.table.at(row).state.slot.generation !== slot.generation) return
+    if (row < 0 || !sameSlot(host.table.at(row).state.slot, slot)) return
     host.table.drop(row, false, world.nowMs())
     announcer.removed('host', identity.namespace, identity.route, 'damaged')
   }

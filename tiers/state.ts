@@ -1,4 +1,4 @@
-import type { Generation, Slot } from './block/id.ts'
+import type { Slot } from './block/id.ts'
 
 /** Where one block stands in one tier that has slots. Only the table turns one state into another. */
 export type BlockState =
@@ -14,7 +14,8 @@ export type Draining = Extract<BlockState, { at: 'draining' }>
 
 /** How the copy that filled a slot ended. */
 export type FillDone = {
-  readonly generation: Generation
+  /** The slot as it was handed out to the one who began the copy. */
+  readonly slot: Slot
   readonly ok: boolean
   readonly checksum: number
 }
@@ -26,9 +27,14 @@ export type Filled =
   /** The completion belongs to an earlier owner of the slot: nothing changes. */
   | { readonly as: 'ignored'; readonly why: 'stale_generation' }
 
-/** The only way to `sealed`: a completion that says ok and carries the slot's current generation. */
+/** Whether two say the same slot of the same owner. A generation alone does not: every slot counts its own. */
+export function sameSlot(a: Slot, b: Slot): boolean {
+  return a.index === b.index && a.generation === b.generation
+}
+
+/** The only way to `sealed`: a completion that says ok and carries the slot with its current generation. */
 export function finishFill(state: Filling, done: FillDone): Filled {
-  if (done.generation !== state.slot.generation) return { as: 'ignored', why: 'stale_generation' }
+  if (!sameSlot(done.slot, state.slot)) return { as: 'ignored', why: 'stale_generation' }
   if (!done.ok) return { as: 'refused', why: 'copy_failed', release: state.slot }
   return { as: 'sealed', state: { at: 'sealed', slot: state.slot, checksum: done.checksum, pins: 0 } }
 }

@@ -4,7 +4,7 @@ import type { BlockKey, NamespaceId, Slot, SlotIndex } from './block/id.ts'
 import type { RouteHash } from './block/route.ts'
 import { type Lease, LeaseBook } from './lease.ts'
 import { type EvictionPolicy, noNotes, noRow, type Row } from './policy/eviction.ts'
-import { type BlockState, type FillDone, finishFill } from './state.ts'
+import { type BlockState, type FillDone, finishFill, sameSlot } from './state.ts'
 
 /** What a block is, wherever it lies. */
 export type Identity = {
@@ -127,10 +127,7 @@ export class BlockTable {
   /** A fill whose copy is overdue: the key is free for others at once, the slot only when `release` says the copy ended. */
   abandonFill(row: Row, slot: Slot): { readonly release: () => void } {
     const { identity, state } = this.at(row)
-    assert(
-      state.at === 'filling' && state.slot.generation === slot.generation,
-      'only its own fill is abandoned',
-    )
+    assert(state.at === 'filling' && sameSlot(state.slot, slot), 'only its own fill is abandoned')
     this.#unindex(identity.key, row)
     this.#rows[row] = { identity, state: { at: 'draining', slot, pins: 1 } }
     return { release: () => this.#unpinRow(row) }
@@ -165,14 +162,14 @@ export class BlockTable {
     if (held === null || held.state.at !== 'sealed') return null
     const { identity, state } = held
     this.#rows[row] = { identity, state: { ...state, pins: state.pins + 1 } }
-    const lease = this.leases.give(row, state.slot.generation, nowMs)
+    const lease = this.leases.give(row, state.slot, nowMs)
     return { lease, slot: state.slot, checksum: state.checksum, identity }
   }
 
-  /** Read protocol: whether the slot still has the generation it was pinned with. */
+  /** Read protocol: whether the row still has the slot, with the generation, it was pinned with. */
   stillHolds(lease: Lease): 'same' | 'changed' {
     const held = this.#rows[lease.row]
-    return held?.state.slot.generation === lease.generation ? 'same' : 'changed'
+    return held != null && sameSlot(held.state.slot, lease.slot) ? 'same' : 'changed'
   }
 
   unpin(lease: Lease): void {

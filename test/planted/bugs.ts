@@ -75,8 +75,8 @@ export const plantedBugs: readonly PlantedBug[] = [
         file: 'tiers/disk.ts',
         from: '    const ends = await Promise.all(writing.map((one) => this.#writeOne(one)))',
         to:
-          '    await this.#catalog.put(writing.map(({ wanted, row }) => ({ seal: { ...wanted.seal, generation: ' +
-          'this.#table.at(row).state.slot.generation }, index: this.#table.at(row).state.slot.index })))\n' +
+          '    await this.#catalog.put(writing.map(({ wanted, slot }) => ({ seal: { ...wanted.seal, generation: slot.generation }, index: ' +
+          'slot.index })))\n' +
           '    const ends = await Promise.all(writing.map((one) => this.#writeOne(one)))',
       },
     ],

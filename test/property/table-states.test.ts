@@ -60,7 +60,7 @@ void t.test('any order of claims, ends, pins, drops and late ends keeps the inva
             const claimed = table.claim(identity)
             if (claimed.as === 'claimed') filling.set(n, claimed)
           } else if ((what === 'ok' || what === 'failed') && fill !== undefined) {
-            const done = { generation: fill.slot.generation, ok: what === 'ok', checksum: n }
+            const done = { slot: fill.slot, ok: what === 'ok', checksum: n }
             const outcome = table.finishFill(fill.row, done)
             if (outcome !== (what === 'ok' ? 'sealed' : 'copy_failed')) throw new Error(outcome)
             filling.delete(n)
@@ -71,7 +71,7 @@ void t.test('any order of claims, ends, pins, drops and late ends keeps the inva
             const old = ended[n % ended.length]
             const current = [...filling.values()].some(({ slot }) => slot === old?.slot)
             if (old !== undefined && !current) {
-              const done = { generation: old.slot.generation, ok: true, checksum: 1 }
+              const done = { slot: old.slot, ok: true, checksum: 1 }
               if (table.finishFill(old.row, done) !== 'stale_generation')
                 throw new Error('a late end was believed')
             }
@@ -116,7 +116,7 @@ void t.test('a lease past its deadline is told once and keeps its slot', async (
   const { table } = tableOf()
   const claimed = table.claim(identityOf(0))
   if (claimed.as !== 'claimed') throw new Error('not claimed')
-  table.finishFill(claimed.row, { generation: claimed.slot.generation, ok: true, checksum: 5 })
+  table.finishFill(claimed.row, { slot: claimed.slot, ok: true, checksum: 5 })
   const pinned = table.pin(identityOf(0).key, 0)
   t.equal(table.leases.newlyOverdue(leaseMsMax - 1).length, 0)
   t.equal(table.leases.newlyOverdue(leaseMsMax).length, 1)

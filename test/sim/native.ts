@@ -41,6 +41,8 @@ type Work = {
 export class FakeNative implements Native {
   readonly abiVersion = 1
   faults: Faults = noFaults
+  /** Steps that always fail, whatever the rates say. */
+  failing: (operation: string) => boolean = () => false
   /** Steps that were begun after the process died do nothing. */
   dead = false
   readonly counts = { rotted: 0, torn: 0, failed: 0, misdirected: 0 }
@@ -182,7 +184,7 @@ export class FakeNative implements Native {
     let status: number = statuses.ok
     const pieces: Piece[] =
       work.operation === operations.flush ? [] : this.#pieces(work, (bytes) => (sum = crc32c(bytes, sum)))
-    if (chance() < this.faults.fail) {
+    if (chance() < this.faults.fail || this.failing(nameOf(work.operation))) {
       status = -5
       pieces.splice(Math.floor(chance() * (pieces.length + 1)))
       this.counts.failed += 1
@@ -323,4 +325,8 @@ export class FakeNative implements Native {
     if (found === undefined) throw new Error(`queue ${queue} is not open`)
     return found
   }
+}
+
+function nameOf(operation: number): string {
+  return Object.entries(operations).find(([, number]) => number === operation)?.[0] ?? ''
 }
