@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -83,6 +83,26 @@ void t.test('many takers of a dead lock: exactly one wins', async (t) => {
   }
   takeDataDirectory(path).release()
   t.strictSame(readdirSync(path), ['version'], 'no names of the fight are left')
+})
+
+void t.test('a lock that was taken over meanwhile is not taken over again', async (t) => {
+  const path = join(t.testdir(), 'data')
+  takeDataDirectory(path).release()
+  const me = identityOfThisProcess()
+  const lock = join(path, 'daemon.lock')
+  const dead = { ...me, startTicks: '1' }
+  writeFileSync(lock, identityText(dead))
+  // The right to take over is read from a pipe: whoever reads it first waits until the rival has taken the lock.
+  const pipe = `${lock}.of-${dead.pid}-1`
+  spawnSync('mkfifo', ['-m', '600', pipe])
+  const init = readFileSync('/proc/1/stat', 'latin1')
+  const startTicks = init.slice(init.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  writeFileSync(join(path, 'rival'), identityText({ pid: 1, startTicks, boot: me.boot }))
+  const script = 'exec 3> "$1"; mv "$2" "$3"; echo dead >&3; exec 3>&-; sleep 0.5; echo dead > "$1"'
+  const rival = spawn('sh', ['-c', script, 'sh', pipe, join(path, 'rival'), lock])
+  t.teardown(() => void rival.kill('SIGKILL'))
+  t.throws(() => takeDataDirectory(path), { code: 'KVT_DATA_IN_USE', message: /process 1:/ })
+  t.match(readFileSync(lock, 'utf8'), /^1 /, 'the rival keeps it')
 })
 
 void t.test(
