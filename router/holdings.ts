@@ -54,13 +54,18 @@ export class Holdings {
    *  swapped, so that a look-up sees one or the other. */
   async replace(snapshot: EventSnapshot): Promise<void> {
     const next = new Map<string, Held>()
+    let sinceRest = 0
     for (const { holder, blocks } of snapshot.holdings) {
       const name = nameOf(holder)
       const held = next.get(name) ?? this.#make(holder)
       next.set(name, held)
       for (let at = 0; at < blocks.length; at += sliceBlocks) {
-        this.#addAll(held, blocks.slice(at, at + sliceBlocks))
-        if (at + sliceBlocks < blocks.length) await this.#world.sleep(0)
+        const slice = blocks.slice(at, at + sliceBlocks)
+        this.#addAll(held, slice)
+        sinceRest += slice.length
+        if (sinceRest < sliceBlocks) continue
+        sinceRest = 0
+        await this.#world.sleep(0)
       }
     }
     this.#retireAll()
