@@ -43,6 +43,8 @@ const tests = [
   'fault/addon-shared-memory',
   'fault/addon-damage',
   'fault/addon-exit',
+  'fault/addon-short-file',
+  'fuzz/addon-steps',
 ]
 const platform = `linux-${process.arch}`
 
