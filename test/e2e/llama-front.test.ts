@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { request } from 'node:http'
 import t from 'tap'
 import { type EngineRun, logBook, startEngine, until } from '../servers/llama.ts'
 
@@ -107,6 +108,19 @@ void t.test('one engine, all that a client can do to it', async (t) => {
     (await engine.post('/v1/chat/completions', { messages }, { 'x-terrace-tenant': 'a b' })).status,
     403,
   )
+  const huge = await new Promise<number>((resolve, reject) => {
+    const words = {
+      method: 'POST',
+      headers: { 'content-length': String(2 ** 31), 'content-type': 'application/json' },
+    }
+    const sent = request(`${engine.url}/v1/completions`, words, (answer) => {
+      resolve(answer.statusCode ?? 0)
+      answer.destroy()
+    })
+    sent.once('error', reject)
+    sent.write('{')
+  })
+  t.equal(huge, 413, 'a body beyond the limit is refused before it is read')
   const wrong = await engine.post('/v1/chat/completions', { messages: 7 })
   t.equal(wrong.status, 400, "the server's own error comes through")
   const short = await engine.post('/v1/completions', { prompt: 'Once', max_tokens: 2, temperature: 0 })

@@ -34,6 +34,9 @@ export function readBody(
 ): Promise<
   { readonly as: 'body'; readonly bytes: Buffer } | { readonly as: 'too_large' } | { readonly as: 'gone' }
 > {
+  if (Number(request.headers['content-length'] ?? 0) > requestBodyBytesMax) {
+    return Promise.resolve({ as: 'too_large' })
+  }
   return new Promise((resolve) => {
     const pieces: Buffer[] = []
     let byteCount = 0

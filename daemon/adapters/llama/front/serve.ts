@@ -42,6 +42,10 @@ export type Front = {
 /** Longest wait of a request for an engine that is just starting, in milliseconds. */
 const engineWaitMsMax = 5_000
 const waitLookMs = 25
+/** Connections of clients at once. Why: many more than may wait, so that those beyond are told so instead of hanging. */
+const connectionsMax = 1_024
+/** How long a quiet connection is kept, in milliseconds: longer than routers keep theirs, so that they close first. */
+const keepAliveMs = 65_000
 /** Pause before an engine that did not tell what it is is asked again, in milliseconds. */
 const attachRetryMs = 500
 
@@ -79,21 +83,19 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     return attachment
   }
   const status = (): unknown => statusOf(options, attachment, counters)
-  const server = createServer(
-    { noDelay: true, keepAliveTimeout: 65_000, requestTimeout: 0 },
-    (request, response) => {
-      handle(options, request, response, {
-        counters,
-        status,
-        waitForEngine,
-        attached: () => attachment,
-        news: () => news,
-      }).catch(() => {
-        sendError(response, 500, 'server_error', 'the adapter failed on this request')
-        if (response.headersSent) response.destroy()
-      })
-    },
-  )
+  const server = createServer({ noDelay: true, keepAliveTimeout: keepAliveMs }, (request, response) => {
+    handle(options, request, response, {
+      counters,
+      status,
+      waitForEngine,
+      attached: () => attachment,
+      news: () => news,
+    }).catch(() => {
+      sendError(response, 500, 'server_error', 'the adapter failed on this request')
+      if (response.headersSent) response.destroy()
+    })
+  })
+  server.maxConnections = connectionsMax
   await listen(server, options)
   const { port } = server.address() as AddressInfo
   const shown = options.host.includes(':') ? `[${options.host}]` : options.host
