@@ -127,6 +127,15 @@ void t.test('one engine, all that a client can do to it', async (t) => {
   t.equal(short.headers.get('x-terrace-reason'), 'short_prompt')
   const several = await engine.post('/v1/completions', { prompt: ['One', 'Two'], max_tokens: 2 })
   t.equal((several.json as { choices: unknown[] }).choices.length, 2, 'two prompts in one request')
+  const long = await engine.post('/v1/completions', { prompt: 'word '.repeat(3_000), max_tokens: 2 })
+  t.equal(long.status, 400, "a prompt that fits no slot gets the server's own error")
+  t.equal(long.headers.get('x-terrace-reason'), 'too_long')
+  const embedded = await engine.post('/v1/embeddings', { input: 'One' })
+  t.match(
+    embedded.json,
+    { error: { message: /embeddings/ } },
+    'what the server does not offer, it says itself',
+  )
   const uncached = await engine.post('/v1/chat/completions', { ...shapes.chat?.body, cache_prompt: false })
   t.equal(shapes.chat?.read(uncached.json as never).cached, 0, 'no cache when the client wants none')
   t.match(await (await fetch(`${engine.url}/v1/models`)).json(), { object: 'list' })

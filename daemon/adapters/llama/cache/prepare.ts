@@ -21,6 +21,8 @@ export type Prepared =
       /** Leading blocks that the daemon holds, or null when it was not asked or did not say. */
       readonly knownBlocks: number | null
     }
+  /** The server did not take the prompt as tokens. */
+  | { readonly as: 'refused' }
   | { readonly as: 'engine_gone' }
   | { readonly as: 'client_gone' }
 
@@ -43,7 +45,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   const loaded = await loadIfWorth(options, blockPart, overlap.kept)
   if (signal.aborted) return { as: 'client_gone' }
   const trimmed = await trim(options)
-  if (trimmed !== null) return ended(signal)
+  if (trimmed !== null) return ended(trimmed, signal)
   const start = overlapOf(slot.content, tenant, prompt, blockTokens).kept
   const kept = Math.min(overlap.kept, start)
   const sources = sourcesOf(kept, loaded.byTier, blockPart.length, blockTokens)
@@ -63,7 +65,7 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   )
   if (reply.as !== 'ok') {
     slot.content = afterFailure(reply.as, before, blockPart, start, tenant)
-    return ended(signal)
+    return ended(reply.as, signal)
   }
   const computedTokens = numberAt(reply.json, 'timings', 'prompt_n')
   const computedMs = numberAt(reply.json, 'timings', 'prompt_ms')
@@ -80,7 +82,8 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
   return { ...base, whole, computedTokens, computedMs }
 }
 
-function ended(signal: AbortSignal): Prepared {
+function ended(how: 'error' | 'gone', signal: AbortSignal): Prepared {
+  if (how === 'error') return { as: 'refused' }
   return signal.aborted ? { as: 'client_gone' } : { as: 'engine_gone' }
 }
 
@@ -125,7 +128,7 @@ function reasonOf(loaded: LoadedBlocks, blockPartTokens: number): string {
 }
 
 /** Brings the slot to hold exactly what may be built upon. Null when done; otherwise the engine or the client is gone. */
-async function trim(options: PrepareOptions): Promise<'failed' | null> {
+async function trim(options: PrepareOptions): Promise<'error' | 'gone' | null> {
   const { attachment, slot, tenant, prompt, signal } = options
   const overlap = overlapOf(slot.content, tenant, prompt, blockTokens)
   const step = trimOf(slot.content, tenant, prompt, overlap)
@@ -136,7 +139,7 @@ async function trim(options: PrepareOptions): Promise<'failed' | null> {
       reply.as === 'ok'
         ? { as: 'known', tenant, tokens: new Uint32Array(), whole: 0, grows: false }
         : { as: 'unknown' }
-    return reply.as === 'ok' ? null : 'failed'
+    return reply.as === 'ok' ? null : reply.as
   }
   const tokens = new Uint32Array(step.at + 1)
   tokens.set(prompt.subarray(0, step.at))
@@ -149,6 +152,6 @@ async function trim(options: PrepareOptions): Promise<'failed' | null> {
   const reused = reply.as === 'ok' ? numberAt(reply.json, 'timings', 'cache_n') : -1
   slot.content =
     reused === step.at ? { as: 'known', tenant, tokens, whole: step.at, grows: false } : { as: 'unknown' }
-  if (reply.as !== 'ok') return 'failed'
+  if (reply.as !== 'ok') return reply.as
   return reused === step.at ? null : trim(options)
 }

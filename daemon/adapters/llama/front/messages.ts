@@ -8,14 +8,34 @@ import type { Slot } from '../cache/slots.ts'
  *  between costs a miss and a wrong guess, which is counted. */
 export async function clearRivals(attachment: Attachment, chosen: Slot, prompt: Uint32Array): Promise<void> {
   const part = blockPartOf(prompt.length, blockTokens)
-  const rivals = attachment.slots.takeIdle((slot) => slot !== chosen && mayShare(slot, prompt, part))
+  await eraseIdle(attachment, [], (slot) => slot !== chosen && mayShare(slot, prompt, part))
+}
+
+/** Empties every slot that may hold another tenant's tokens, of those held and of those idle. Why: a request that the server
+ *  places by itself must not be answered from another tenant's prefix. */
+export async function eraseForeign(
+  attachment: Attachment,
+  held: readonly Slot[],
+  tenant: string,
+): Promise<void> {
+  const foreign = ({ content }: Slot): boolean =>
+    content.as === 'unknown' || (content.tenant !== tenant && content.tokens.length > 0)
+  await eraseIdle(attachment, held.filter(foreign), foreign)
+}
+
+async function eraseIdle(
+  attachment: Attachment,
+  held: readonly Slot[],
+  matches: (slot: Slot) => boolean,
+): Promise<void> {
+  const idle = attachment.slots.takeIdle(matches)
   try {
-    for (const slot of rivals.slots) {
+    for (const slot of [...held, ...idle.slots]) {
       const reply = await attachment.upstream.post(`/slots/${slot.index}?action=erase`, {})
       slot.content = reply.as === 'ok' ? emptySlot : { as: 'unknown' }
     }
   } finally {
-    rivals.release()
+    idle.release()
   }
 }
 

@@ -10,7 +10,7 @@ import type { Slot, Taken, Wanted } from '../cache/slots.ts'
 import { sendError } from './answer.ts'
 import { bump, type Counters } from './counters.ts'
 import type { PromptKind } from './endpoints.ts'
-import { clearRivals } from './messages.ts'
+import { clearRivals, eraseForeign } from './messages.ts'
 import { bodyWith, guessPrompt } from './prompt.ts'
 import { passedHeaders, type Relayed, relay } from './relay.ts'
 import { reportRequest } from './report.ts'
@@ -74,17 +74,19 @@ export async function servePrompt(
   if (slots === null) return
   try {
     const [slot] = slots.slots
-    if (fits && slot !== undefined)
+    if (fits && slot !== undefined) {
       await serveTokens(serving, exchange, kind, text, guess.tokens, slot, gone.signal)
-    else
-      await serveUnknown(
-        serving,
-        exchange,
-        kind,
-        text,
-        slots.slots,
-        guess.as === 'unknown' ? guess.why : guess.as,
-      )
+      return
+    }
+    const why = guess.as === 'unknown' ? guess.why : guess.as === 'tokens' ? 'too_long' : guess.as
+    await serveUnknown(
+      serving,
+      exchange,
+      text,
+      slots.slots,
+      why,
+      guess.as !== 'several' && kind !== 'messages',
+    )
   } finally {
     slots.release()
   }
@@ -129,30 +131,30 @@ export async function serveSpread(serving: Serving, exchange: Exchange, bytes: B
   const taken = slotsOf(serving, await serving.attachment.slots.take({ as: 'all' }, gone.signal), exchange)
   if (taken === null) return
   try {
-    await serveUnknown(serving, exchange, 'native', bytes.toString('utf8'), taken.slots, 'several')
+    await serveUnknown(serving, exchange, bytes, taken.slots, 'several', false)
   } finally {
     taken.release()
   }
 }
 
-/** A prompt that is not understood is computed without any cache: in its slot alone when it needs one, else wherever
- *  the server puts it. */
+/** A prompt that is not understood is computed without any cache: in its slot alone when the API takes a slot (`placed`),
+ *  else wherever the server puts it. */
 async function serveUnknown(
   serving: Serving,
   exchange: Exchange,
-  kind: PromptKind,
-  text: string,
+  body: Buffer | string,
   slots: readonly Slot[],
   why: string,
+  placed: boolean,
 ): Promise<void> {
   const [slot] = slots
-  const placed = slots.length === 1 && slot !== undefined && kind !== 'messages'
-  const body = placed ? bodyWith(text, { id_slot: slot.index, cache_prompt: false }) : text
-  for (const one of slots) one.content = { as: 'unknown' }
-  if (kind === 'messages') for (const one of serving.attachment.slots.slots) one.content = { as: 'unknown' }
+  const fields = placed && slot !== undefined ? { id_slot: slot.index, cache_prompt: false } : null
+  if (!placed) await eraseForeign(serving.attachment, slots, serving.tenant)
+  for (const one of placed ? slots : serving.attachment.slots.slots) one.content = { as: 'unknown' }
   bump(serving.counters.reasons, why)
   const added = { 'x-terrace-reason': why, 'x-terrace-cached-tokens': cachedHeader(null) }
-  answerIfGone(serving, exchange, await send(serving, exchange, body, added, null))
+  const sent = fields === null ? body : bodyWith(body.toString(), fields)
+  answerIfGone(serving, exchange, await send(serving, exchange, sent, added, null))
 }
 
 async function serveTokens(
@@ -173,6 +175,9 @@ async function serveTokens(
   if (prepared.as === 'client_gone') {
     counters.clientsGone += 1
     return keepNew(serving, slot, null)
+  }
+  if (prepared.as === 'refused') {
+    return serveUnknown(serving, exchange, text, [slot], 'prompt_refused', kind !== 'messages')
   }
   if (prepared.as === 'engine_gone')
     return answerIfGone(serving, exchange, { as: 'engine_gone', begun: false })
