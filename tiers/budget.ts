@@ -2,6 +2,9 @@
 const rateShare = 0.25
 /** Bytes that make a measurement. Why: the latency of one small copy says nothing about a link. */
 const measureBytes = 1 * 2 ** 20
+/** Shortest time that makes a measurement while the link stays busy, in milliseconds. Why: ends are told in batches, and
+ *  the time between two ends of one batch is none. */
+const measureMsMin = 20
 /** Milliseconds a measured rate is believed. Why: a link that looked too slow is tried again, else a bad moment
  *  would last. */
 const rateMsMax = 60_000
@@ -14,6 +17,8 @@ export class Budget {
   #bytes = 0
   #busySinceMs = 0
   #moved = 0
+  /** Whether this busy time gave a measurement already. */
+  #measured = false
   #bytesPerMs: number | null = null
   #measuredMs = 0
 
@@ -36,6 +41,7 @@ export class Budget {
     if (this.#steps === 0) {
       this.#busySinceMs = nowMs
       this.#moved = 0
+      this.#measured = false
     }
     this.#steps += 1
     this.#bytes += byteCount
@@ -47,7 +53,11 @@ export class Budget {
     this.#bytes -= byteCount
     this.#moved += movedBytes
     const elapsedMs = nowMs - this.#busySinceMs
+    // At the end of a busy time only a window that began with it is whole; the rest of one tells nothing.
+    const isWhole = this.#steps === 0 && !this.#measured
     if (elapsedMs <= 0 || this.#moved < measureBytes) return
+    if (elapsedMs < measureMsMin && !isWhole) return
+    this.#measured = true
     const seen = this.#moved / elapsedMs
     this.#bytesPerMs =
       this.#bytesPerMs === null ? seen : this.#bytesPerMs + rateShare * (seen - this.#bytesPerMs)

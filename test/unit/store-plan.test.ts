@@ -79,4 +79,8 @@ void t.test('a link admits so much at once, measures what it carried, and forget
   t.equal(Math.round(budget.msOf(10 * mb, 30) ?? 0), 100)
   t.equal(Math.round(budget.msOf(10 * mb, 30, 10 * mb) ?? 0), 200, 'behind what waits')
   t.equal(budget.msOf(mb, 100_000), null, 'too old to be believed')
+  const batch = new Budget(64, 64 * mb)
+  for (let i = 0; i < 32; i++) batch.start(mb, 0)
+  for (let i = 0; i < 32; i++) batch.end(mb, mb, 16 + i * 0.001)
+  t.equal(Math.round(batch.msOf(32 * mb, 20) ?? 0), 16, 'ends told in one batch are one measurement')
 })
