@@ -22,8 +22,8 @@ type Kept = EncodedBatch & { readonly eventCount: number; readonly byteCount: nu
 
 const headBytes = 512
 
-/** The node's event stream: numbers batches, keeps the last ones for late readers, and gives snapshots. Events of one turn of the
- *  event loop go out in one batch, so that a block's move from tier to tier is one thing to the reader. */
+/** The node's event stream: numbers batches, keeps the last ones for late readers, and gives snapshots. Events of one
+ *  moment (at least a turn of the event loop) go out in one batch: a block's move from tier to tier is one thing to the reader. */
 export class Publisher {
   readonly publisher: string
   readonly epoch: string

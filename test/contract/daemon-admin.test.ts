@@ -89,10 +89,12 @@ async function engineWithBlocks(parts: Awaited<ReturnType<typeof started>>) {
   let next = 0
   return {
     peer,
-    /** Stores one more block. */
+    /** Stores one more block, and waits for its batch. */
     async store(): Promise<void> {
       const range = { namespace, region, place, firstBlock: 0, blockCount: 1 }
+      const { sequence } = parts.publisher
       await peer.value('store', { ...range, tokens: tokensOf(4, 100 * next++), sources: new Uint32Array(0) })
+      for (let i = 0; i < 400 && parts.publisher.sequence === sequence; i++) await sleep(1)
     },
   }
 }
