@@ -74,7 +74,11 @@ napi_value QueueBinding::open(Environment& environment, Arguments& args, uint32_
   QueueBinding& queue = *binding;
   queue.number_ = watched ? queue.handle_ : environment.nextFailed++;
   environment.queues.emplace(queue.number_, std::move(binding));
-  if (watched) return numberOf(environment.env, queue.handle_);
+  if (watched) {
+    // Hooks run in reverse order: this one before those of the wake, which was opened earlier.
+    napi_add_env_cleanup_hook(environment.env, onEnvironmentEnds, &queue);
+    return numberOf(environment.env, queue.handle_);
+  }
   // Nobody knows the queue yet: it ends by itself, and the wake with it.
   queue.isClosing_ = queue.hasEnded_ = true;
   if (status == 0) {
@@ -108,6 +112,13 @@ void QueueBinding::abandon() {
   inFlight_ = 0;
   if (wake_ != nullptr && !wakeIsGoing) wake_->close();
   freeIfDone();
+}
+
+void QueueBinding::onEnvironmentEnds(void* self) {
+  auto& queue = *static_cast<QueueBinding*>(self);
+  queue.environment_.ending = true;
+  terrace_stop_queue(queue.handle_);
+  terrace_wait_queue(queue.handle_);
 }
 
 void QueueBinding::onWake(void* self) { static_cast<QueueBinding*>(self)->look(); }
@@ -175,6 +186,7 @@ void QueueBinding::freeIfDone() {
     for (const Seals& row : seals_)
       if (row.array != nullptr) napi_delete_reference(environment.env, row.array);
     if (onReady_ != nullptr) napi_delete_reference(environment.env, onReady_);
+    napi_remove_env_cleanup_hook(environment.env, onEnvironmentEnds, this);
   }
   terrace_free_queue(handle_);
   environment.queues.erase(number_);

@@ -33,6 +33,8 @@ class QueueBinding {
   };
 
   explicit QueueBinding(Environment& environment) : environment_(environment) {}
+  /** Before anything that the wake is made of ends: joins the threads that could still use it. */
+  static void onEnvironmentEnds(void* self);
   static void onWake(void* self);
   static void onWakeEnded(void* self);
   void look();

@@ -89,3 +89,28 @@ for (const wake of ['poll', 'function']) {
     t.match(child, { code: 0, signal: null, stdout: 'gone\n', stderr: '' })
   })
 }
+
+const isRoot = process.getuid?.() === 0
+
+void t.test('threads that cannot be had are an error, and nothing stays', { skip: !isRoot }, async (t) => {
+  // As another user: the limit does not hold for root.
+  const child = await runChild(
+    `import { readdirSync } from 'node:fs'
+     import { spawnSync } from 'node:child_process'
+     const held = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length]
+     const before = held()
+     const limit = spawnSync('prlimit', ['--pid', String(process.pid), '--nproc=1:1'])
+     const codes = []
+     for (let i = 0; i < 20 && limit.status === 0; i++) {
+       try { native.openQueue(8, () => {}) } catch (error) { codes.push(error.code) }
+     }
+     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+     console.log(JSON.stringify({ limit: limit.status, codes: [...new Set(codes)], same: before.join() === held().join() }))`,
+    [],
+    { uid: 65_533 },
+  )
+  t.match(child, { code: 0, stderr: '' })
+  const said = JSON.parse(child.stdout)
+  if (said.limit !== 0) return t.pass('this system has no prlimit: not tried')
+  t.strictSame(said, { limit: 0, codes: ['EAGAIN'], same: true })
+})
