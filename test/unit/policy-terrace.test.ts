@@ -129,3 +129,10 @@ for (const [name, { shares, mean }] of Object.entries(targets)) {
     )
   })
 }
+
+void t.test('a trace without times is as good as one with them', { skip: chat.skip }, async (t) => {
+  const trace = await loadSharedTrace(chat.path ?? '')
+  const timeless = { ...trace, arrivalMs: new Float64Array(trace.requestCount) }
+  const blocks = blocksOf(trace, 0.05)
+  t.ok(rateOf(timeless, 'terrace', blocks) > rateOf(trace, 'lru', blocks) + 0.02)
+})
