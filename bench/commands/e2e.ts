@@ -70,7 +70,7 @@ export const command = defineCommand({
     }
     const salt = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0
     const prompts = makePrompts(tokens, options.repeats, salt)
-    const [first = '', second] = system.workers
+    const [first = '', second] = system.workers.map(({ name }) => name)
     const plan: [readonly Step[], string][] = [[['cold', 'engine'], first]]
     if (second !== undefined) plan.push([['other engine'], second])
     if (!options.skipRestart) plan.push([['restart'], second ?? first])

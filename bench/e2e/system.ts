@@ -7,7 +7,7 @@ import { InputError } from '../failure.ts'
 export type RunningSystem = {
   readonly processId: number
   readonly router: string
-  readonly workers: readonly string[]
+  readonly workers: readonly { readonly name: string; readonly url: string }[]
   readonly restartCount: number
 }
 
@@ -22,7 +22,10 @@ export function findSystem(data: string): RunningSystem {
     throw new InputError(none)
   }
   const workers = Array.isArray(fields.workers)
-    ? fields.workers.map(({ name }: { name: unknown }) => String(name))
+    ? fields.workers.map(({ name, url }: { name: unknown; url: unknown }) => ({
+        name: String(name),
+        url: String(url),
+      }))
     : []
   if (typeof fields.router !== 'string' || workers.length === 0) throw new InputError(none)
   return {
@@ -43,7 +46,9 @@ export async function restartSystem(data: string, before: RunningSystem, stop: A
   const deadlineMs = realWorld.nowMs() + restartMsMax
   while (realWorld.nowMs() < deadlineMs && !stop.aborted) {
     await realWorld.sleep(lookMs)
-    if (findSystem(data).restartCount !== before.restartCount && (await allServe(before.router))) return
+    const now = findSystem(data)
+    if (now.restartCount !== before.restartCount && (await allServe(now.router)) && (await allAttached(now)))
+      return
   }
   throw new InputError('the system did not come back after its restart: look at its terminal')
 }
@@ -53,6 +58,25 @@ async function allServe(router: string): Promise<boolean> {
     const response = await fetch(`${router}/health`, { signal: AbortSignal.timeout(2_000) })
     const { workers } = (await response.json()) as { workers?: { serving: number; all: number } }
     return response.ok && workers !== undefined && workers.serving === workers.all
+  } catch {
+    return false
+  }
+}
+
+/** Whether every engine moves blocks to and from the daemon: an engine serves a little before that. */
+async function allAttached(system: RunningSystem): Promise<boolean> {
+  const answers = await Promise.all(system.workers.map(({ url }) => movesBlocks(url)))
+  return answers.every((moves) => moves)
+}
+
+async function movesBlocks(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/terrace/status`, { signal: AbortSignal.timeout(2_000) })
+    const { daemon, kv } = (await response.json()) as {
+      daemon?: { movesBlocks?: string }
+      kv?: { state?: string }
+    }
+    return daemon?.movesBlocks === 'yes' && kv?.state === 'on'
   } catch {
     return false
   }
