@@ -75,7 +75,8 @@ export const command = defineCommand({
       fallback: 1,
       min: 0,
       max: 1e3,
-      about: "Closed: factor for the trace's think times; 0 is none.",
+      about:
+        "Closed: factor for the trace's think times (or, where it has none, for the gaps within a session); 0 is none.",
     },
     scale: {
       kind: 'number',
@@ -195,14 +196,14 @@ export const command = defineCommand({
 
 function shotsOf(tree: TraceTree, speedup: number, rampMs: number): Shot[] {
   const shots: Shot[] = []
+  const lastOfSession = new Map<number, number>()
   for (let request = 0; request < tree.requestCount; request += 1) {
-    const delayMs = tree.delayMs?.[request] ?? -1
-    shots.push({
-      dueMs: (tree.arrivalMs[request] ?? 0) / speedup,
-      session: tree.session?.[request] ?? -1,
-      delayMs: delayMs < 0 ? null : delayMs,
-      request,
-    })
+    const session = tree.session?.[request] ?? -1
+    const atMs = tree.arrivalMs[request] ?? 0
+    const toldMs = tree.delayMs?.[request] ?? -1
+    const beforeMs = lastOfSession.get(session) ?? atMs
+    shots.push({ dueMs: atMs / speedup, session, delayMs: toldMs < 0 ? atMs - beforeMs : toldMs, request })
+    lastOfSession.set(session, atMs)
   }
   const startMs = shots[0]?.dueMs ?? 0
   return shots

@@ -54,6 +54,11 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
     `${shape.name} takes ${shown(site.bytesPerToken, 'bytes')} of KV per token; at ${speed} tokens/s of prefill ` +
       `a link must bring ${Number((perSecond / bytesPerGb).toPrecision(2))} GB/s to break even.`,
   )
+  if (site.hbmBytes === 0) {
+    lines.push(
+      'What engines hold themselves is taken as nothing: --hbm-bytes says it, and then less is needed below.',
+    )
+  }
   for (const { tier, timesPrefill } of breakEvens(site)) {
     if (timesPrefill < 1)
       lines.push(`${tier} is slower than prefill (${timesPrefill.toFixed(2)} times): loads are refused.`)

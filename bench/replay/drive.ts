@@ -6,8 +6,8 @@ export type Shot = {
   /** When the trace has it, in milliseconds after the start, already sped up. */
   readonly dueMs: number
   readonly session: number
-  /** Client think time before it, in milliseconds; null when the trace does not say. */
-  readonly delayMs: number | null
+  /** Client think time before it, in milliseconds. */
+  readonly delayMs: number
   readonly request: number
 }
 
@@ -57,7 +57,7 @@ export async function closedLoop(
       const session = sessions[next] ?? []
       next += 1
       for (const [turn, shot] of session.entries()) {
-        if (turn > 0) await pause((shot.delayMs ?? 0) * think, drive.stop)
+        if (turn > 0) await pause(shot.delayMs * think, drive.stop)
         if (drive.stop.aborted) return
         const dueMs = drive.nowMs()
         drive.onHit({ shot, dueMs, answer: await drive.send(shot) })
