@@ -105,7 +105,8 @@ class LmdbCatalog implements Catalog {
   /** A failed commit of lmdb also rejects promises that nobody can reach; unhandled they would end the process. */
   readonly #orphan = (reason: unknown): void => {
     const isOurs =
-      reason instanceof Error && /lmdb|commit|MDB_/i.test(`${reason.message} ${reason.stack ?? ''}`)
+      reason instanceof Error &&
+      /node_modules.lmdb|MDB_|Commit failed/.test(`${reason.message} ${reason.stack ?? ''}`)
     if (!isOurs) throw reason
     this.#off(nameOf(reason))
   }

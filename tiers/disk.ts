@@ -122,10 +122,6 @@ export class DiskTier implements ColdTier {
     this.#table.check()
   }
 
-  get catalogState(): Pick<Catalog, 'state' | 'why'> {
-    return this.#catalog
-  }
-
   bytesOf(key: BlockKey): number | null {
     const row = this.#table.sealedRowOf(key)
     return row === noRow ? null : this.#table.at(row).identity.payloadBytes
@@ -245,6 +241,7 @@ export class DiskTier implements ColdTier {
   }
 
   usage(): TierUsage {
+    this.#options.meter.set('terrace_tier_catalog_on', {}, this.#catalog.state === 'on' ? 1 : 0)
     const { state, why } =
       this.#rest.leftMs > 0
         ? ({ state: 'resting', why: this.#rest.why } as const)
@@ -286,7 +283,6 @@ export class DiskTier implements ColdTier {
       const slotOf = (seal: Seal) => this.#table.at(this.#table.sealedRowOf(seal.key)).state.slot
       await this.#catalog.put(found.seals.map((seal) => ({ seal, index: slotOf(seal).index })))
     }
-    meter.set('terrace_tier_catalog_on', {}, this.#catalog.state === 'on' ? 1 : 0)
     return found.seals
   }
 

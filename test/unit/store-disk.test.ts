@@ -42,6 +42,7 @@ void t.test('a lost or damaged catalog is made anew from the seals', async (t) =
     const second = await openRig(directory)
     t.match(await fetchBack(second, tokensOf(20)), { readyBlocks: 20, byTier: { nvme: 20 } }, ruin)
     t.equal(second.meter.valueOf('terrace_tier_recovered_blocks_total', { from: 'seals' }), 20)
+    second.store.usage()
     t.equal(second.meter.valueOf('terrace_tier_catalog_on'), 1, 'the catalog is on again')
     await second.end()
     const third = await openRig(directory)
