@@ -37,6 +37,8 @@ void onBusError(int signal, siginfo_t* info, void* context) {
   } else {
     // Not ours: the access is repeated under the former disposition, and ends the process as it would have.
     sigaction(SIGBUS, &previous, nullptr);
+    // One that was sent has no access to repeat.
+    if (info->si_code <= 0) raise(signal);
   }
 }
 

@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { runChild } from '../addon-child.ts'
 import { Rig } from '../addon-rig.ts'
 
 /** EFAULT, as a status. */
@@ -83,6 +84,17 @@ void t.test('memory that is shortened while it is copied', async (t) => {
   t.comment(`${lost} of ${60 * 64} steps met a lost page`)
   closeSync(owner)
   await rig.close()
+})
+
+void t.test('a SIGBUS that is not of a copy ends the process as ever', async (t) => {
+  const child = await runChild(
+    `const rig = new Rig(1)
+     const region = native.openMemory(4096)
+     await rig.run({ operation: 'sum', sourceRegion: region, byteCount: 4096 })
+     process.kill(process.pid, 'SIGBUS')
+     setTimeout(() => {}, 5_000)`,
+  )
+  t.equal(child.signal, 'SIGBUS')
 })
 
 void t.test('memory that can be shortened has no window; our own cannot be shortened', async (t) => {

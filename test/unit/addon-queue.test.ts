@@ -218,6 +218,21 @@ function bound(rig: Rig): { native: Rig['native']; close: () => Promise<void> } 
   return { native: rig.native, close: () => rig.close() }
 }
 
+void t.test('the threads have names, and run no more than asked', async (t) => {
+  const names = (): string[] =>
+    readdirSync('/proc/self/task')
+      .map((task) => readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim())
+      .filter((name) => name.startsWith('terrace-io-'))
+  const before = names().length
+  const rig = new Rig(3)
+  const region = rig.native.openMemory(4096)
+  await rig.run({ operation: 'sum', sourceRegion: region, byteCount: 1 })
+  t.equal(names().length, before + 3)
+  t.ok(names().includes('terrace-io-2'))
+  await rig.close()
+  t.equal(names().length, before)
+})
+
 void t.test('what is opened and closed leaves no descriptor, thread or memory behind', async (t) => {
   const { native } = new Rig(1)
   const directory = t.testdir({})
