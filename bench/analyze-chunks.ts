@@ -1,6 +1,6 @@
 import { blockCountOf, type TraceTree } from './trace/trace.ts'
 
-export type ChunkRate = {
+type ChunkRate = {
   readonly chunkTokens: number
   /** Leading full chunks hit, in tokens, over all input tokens. */
   readonly tokenHitRate: number

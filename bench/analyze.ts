@@ -32,7 +32,7 @@ export type Analysis = {
   readonly hitsOverTime: Float64Array
 }
 
-export type TenantShape = {
+type TenantShape = {
   readonly name: string
   readonly requests: number
   readonly references: number
@@ -216,7 +216,7 @@ export function topTenthShare(usedTimes: Int32Array): number {
   return all === 0 ? 0 : top / all
 }
 
-export type Spread = { readonly mean: number; readonly p50: number; readonly p99: number }
+type Spread = { readonly mean: number; readonly p50: number; readonly p99: number }
 
 /** Mean, median and 99th percentile of a column. */
 export function spreadOf(column: Int32Array | Float64Array): Spread {

@@ -4,7 +4,7 @@ import type { BenchCommand, OptionField, OptionFields } from './command.ts'
 import { UsageError } from './failure.ts'
 import { suggestion } from './nearest.ts'
 
-export type Parsed = {
+type Parsed = {
   readonly operands: readonly string[]
   readonly options: Readonly<Record<string, unknown>>
   readonly help: boolean

@@ -43,7 +43,7 @@ export type OptionField =
 
 export type OptionFields = Readonly<Record<string, OptionField>>
 
-export type OptionValue<F extends OptionField> = F extends { kind: 'flag' }
+type OptionValue<F extends OptionField> = F extends { kind: 'flag' }
   ? boolean
   : F extends { kind: 'list' }
     ? readonly string[]
@@ -63,9 +63,9 @@ export type OptionValues<Fields extends OptionFields> = {
   readonly [Name in keyof Fields]: OptionValue<Fields[Name]>
 }
 
-export type Example = { readonly line: string; readonly about: string }
+type Example = { readonly line: string; readonly about: string }
 
-export type Operand = {
+type Operand = {
   readonly name: string
   readonly about: string
   readonly min: number

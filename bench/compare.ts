@@ -9,7 +9,7 @@ export type Difference = {
   readonly within: boolean
 }
 
-export type Tolerance = { readonly absolute: number; readonly relative: number }
+type Tolerance = { readonly absolute: number; readonly relative: number }
 
 type Leaf = string | number | boolean | null
 

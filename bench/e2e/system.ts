@@ -4,7 +4,7 @@ import { realWorld } from '../../tiers/block/clock.ts'
 import { InputError } from '../failure.ts'
 
 /** What a running `terrace up` says about itself in its data directory. */
-export type RunningSystem = {
+type RunningSystem = {
   readonly processId: number
   readonly router: string
   readonly workers: readonly { readonly name: string; readonly url: string }[]

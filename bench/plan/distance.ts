@@ -4,7 +4,7 @@ import type { TraceTree } from '../trace/trace.ts'
 /** The LRU stack of a trace's blocks, touched leaf-first, as a Fenwick tree over the times of last use.
  *  The rank of a block (1 = newest) is the smallest capacity at which LRU holds it, so one pass over a trace
  *  answers for every capacity. */
-export class LruStack {
+class LruStack {
   #slots: Int32Array
   readonly #sums: Int32Array
   readonly #place: Int32Array

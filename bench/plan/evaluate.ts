@@ -25,7 +25,7 @@ export type Outcome = {
 }
 
 /** How one request is served best: how many tokens are taken from each tier, and how long that takes. */
-export type Service = {
+type Service = {
   hbm: number
   host: number
   nvme: number

@@ -10,7 +10,7 @@ import { type Allowed, neighboursOf, type Option, type Search, searchSizes } fro
 import type { Site } from './site.ts'
 
 /** Steps of the capacity grid: with three tiers 10,659 sets of sizes. */
-export const gridSteps = 38
+const gridSteps = 38
 
 /** Requests that the search looks at; the best sets are then looked at with all. */
 const sampledRequests = 1_500

@@ -4,7 +4,7 @@ import type { Plan } from './plan.ts'
 import { bytesPerGb, type Link, type Site, secondsPerMonth } from './site.ts'
 
 /** When a tier's load is worth it, and when keeping a block is. */
-export type BreakEven = {
+type BreakEven = {
   readonly tier: string
   readonly tokensPerSecond: number
   /** Speed of the load over the speed of prefill; below 1 loading is slower than computing. */

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { charactersPerToken } from '../trace/text.ts'
 
 /** Tokens per block of a recording, cut by characters. */
-export const recordedBlockTokens = 16
+const recordedBlockTokens = 16
 
 /** What is noted of one request while it runs. */
 export type Entry = {

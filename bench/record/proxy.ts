@@ -28,7 +28,7 @@ const hopHeaders = [
   'proxy-connection',
 ]
 
-export type RecordingProxy = { readonly port: number; readonly stop: () => Promise<void> }
+type RecordingProxy = { readonly port: number; readonly stop: () => Promise<void> }
 
 /** Stands in front of an OpenAI endpoint: passes everything on, streams included, and notes each prompt. */
 export async function openRecordingProxy(

@@ -15,7 +15,7 @@ export type Endpoint = {
 }
 
 /** Tokens by where they came from, as the answer says. */
-export type CachedBy = Readonly<Record<string, number>>
+type CachedBy = Readonly<Record<string, number>>
 
 /** What became of one request. Times are on the endpoint's clock. */
 export type Answer =

@@ -21,7 +21,7 @@ export type Measured = {
 }
 
 /** Answers whose prompt came from a cache to a similar share. */
-export type ShareRow = {
+type ShareRow = {
   readonly cached: string
   readonly requests: number
   readonly promptTokensMean: number

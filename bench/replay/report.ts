@@ -4,7 +4,7 @@ import type { Curves, Facts, Report, Section, Table } from '../report/report.ts'
 import type { Measured } from './measure.ts'
 
 /** How a replay was run: part of every figure. */
-export type ReplayRun = {
+type ReplayRun = {
   readonly trace: string
   readonly model: string
   readonly api: string

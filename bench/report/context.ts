@@ -26,7 +26,7 @@ export function traceContext(changes: Partial<Context> = {}): Context {
 }
 
 /** The commit this runs from, or the package's version when there is no repository. */
-export function commitName(): string {
+function commitName(): string {
   try {
     const git = gitFolder()
     const head = readFileSync(join(git, 'HEAD'), 'utf8').trim()

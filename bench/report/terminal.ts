@@ -2,7 +2,7 @@ import { contextLines } from './context.ts'
 import { shown } from './format.ts'
 import type { Curves, Facts, Heat, Report, Section, Stack, Table } from './report.ts'
 
-export type Style = { readonly colour: boolean; readonly columns: number }
+type Style = { readonly colour: boolean; readonly columns: number }
 
 /** The report as text for a terminal (or a pipe: then without colours). */
 export function terminalText(report: Report, style: Style): string {

@@ -4,7 +4,7 @@ import type { TraceTree } from '../trace/trace.ts'
 import { IdSource } from './prompt.ts'
 import type { MadeRequest, Maker, Workload } from './workload.ts'
 
-export type Recipe = {
+type Recipe = {
   readonly kinds: readonly Workload[]
   readonly spanMs: number
   /** Requests per second, all kinds together; each kind gets the same share. */

@@ -14,7 +14,7 @@ const zstdMagic = [0x28, 0xb5, 0x2f, 0xfd]
 const xzMagic = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]
 
 /** An opened input: decompressed bytes, and how much of the file has been read. */
-export type Input = {
+type Input = {
   readonly label: string
   readonly pieces: AsyncIterable<Buffer>
   /** Share of the file read so far, or null when its size is not known. */

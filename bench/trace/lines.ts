@@ -2,7 +2,7 @@ import { InputError } from '../failure.ts'
 
 /** Longest line, in bytes. Why: a line of a million block ids has about 8 MB; what is longer is not a trace,
  *  and must not fill the memory. */
-export const lineBytesMax = 2 ** 26
+const lineBytesMax = 2 ** 26
 
 /** Cuts pieces into lines. `onLine` sees each line in place (no copy unless a line spans pieces), without
  *  its end; empty lines are counted but not shown. */

@@ -37,7 +37,7 @@ export type TraceTree = Omit<Trace, 'starts' | 'refs'> & {
 }
 
 /** Largest number of references one expanded trace may have. Why: offsets are 32-bit. */
-export const referenceCountMax = 2 ** 31 - 1
+const referenceCountMax = 2 ** 31 - 1
 
 /** Writes out every request's path, root first. */
 export function expandTrace(tree: TraceTree): Trace {
@@ -68,10 +68,6 @@ export function blockCountOf(tree: TraceTree, request: number): number {
 
 export function sharedInts(length: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT))
-}
-
-export function sharedFloats(length: number): Float64Array {
-  return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT))
 }
 
 /** The nodes of one request, root first. */
