@@ -45,7 +45,7 @@ export const stepFields = [
 export const stepNumbers = stepFields.length
 
 /** Numbers of one completion in the array given to `drain`. `status` is 0 or one of `statuses`, or minus an errno. */
-export const completionFields = ['ticket', 'status', 'byteCount', 'checksum'] as const
+const completionFields = ['ticket', 'status', 'byteCount', 'checksum'] as const
 export const completionNumbers = completionFields.length
 
 export const statuses = {

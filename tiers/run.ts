@@ -8,7 +8,7 @@ import {
 } from '../addon/native.ts'
 import { assert } from './block/assert.ts'
 import type { World } from './block/clock.ts'
-import { copyMsMax } from './block/limits.ts'
+import { copyMsMax, queueStepsMax } from './block/limits.ts'
 import { sealByteCount } from './block/seal.ts'
 import { Budget } from './budget.ts'
 import type { StoreMeter } from './metrics.ts'
@@ -35,7 +35,7 @@ export type StepDone =
   | { readonly as: 'overdue'; readonly ended: Promise<Ended> }
 export type Ended = Exclude<StepDone, { as: 'overdue' }>
 
-export const lanes = ['copy', 'read', 'write'] as const
+const lanes = ['copy', 'read', 'write'] as const
 export type Lane = (typeof lanes)[number]
 const laneOf: Readonly<Record<keyof typeof operations, Lane>> = {
   gather: 'copy',
@@ -47,12 +47,14 @@ const laneOf: Readonly<Record<keyof typeof operations, Lane>> = {
   flush: 'write',
 }
 /** Threads, steps and bytes in flight per lane. Why apart: a slow write must not delay a copy that an engine waits
- *  for; reads and
- *  writes are bounded so that what is in flight ends well within `copyMsMax` on a slow disk. */
+ *  for; reads and writes are bounded so that what is in flight ends well within `copyMsMax` on a slow disk. */
 const laneSizes: Readonly<Record<Lane, { threads: number; stepsMax: number; bytesMax: number }>> = {
   copy: { threads: 2, stepsMax: 512, bytesMax: 2 ** 30 },
   read: { threads: 8, stepsMax: 64, bytesMax: 64 * 2 ** 20 },
   write: { threads: 2, stepsMax: 16, bytesMax: 64 * 2 ** 20 },
+}
+for (const { stepsMax } of Object.values(laneSizes)) {
+  assert(stepsMax <= queueStepsMax, 'a lane never asks more of its queue than fits')
 }
 const drainBatch = 256
 const noHeader = new Uint8Array(0)

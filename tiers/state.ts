@@ -10,7 +10,6 @@ export type BlockState =
 
 export type Filling = Extract<BlockState, { at: 'filling' }>
 export type Sealed = Extract<BlockState, { at: 'sealed' }>
-export type Draining = Extract<BlockState, { at: 'draining' }>
 
 /** How the copy that filled a slot ended. */
 export type FillDone = {

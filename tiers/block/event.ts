@@ -26,7 +26,7 @@ export type Holder = {
   readonly blockBytes: number
 }
 
-export const removedWhys = ['evicted', 'damaged', 'engine', 'session_end', 'tier_lost', 'stopping'] as const
+const removedWhys = ['evicted', 'damaged', 'engine', 'session_end', 'tier_lost', 'stopping'] as const
 export type RemovedWhy = (typeof removedWhys)[number]
 
 /** One publisher's events in order. A reader that sees a gap in `sequence`, or another `epoch`, asks for a snapshot. */

@@ -53,10 +53,8 @@ export const waitingDescriptorsMax = 64
 
 /** Largest number of blocks in one transfer plan. Why: a plan is the unit of cancellation. */
 export const planBlocksMax = 256
-/** Plans that may run at once. Cost: planBlocksMax * plansInFlightMax completion records. */
-export const plansInFlightMax = 8
-/** Completion ring length, in records. Why: the native side must never wait for JavaScript. */
-export const completionRingLength = 4_096
+/** Steps of one native queue, taken and not yet drained. Why: the native side must never wait for JavaScript. */
+export const queueStepsMax = 4_096
 
 /** Longest single copy we allow before its slot is given up for lost, in milliseconds. */
 export const copyMsMax = 2_000
@@ -173,7 +171,7 @@ export const eventMessageBytesMax = 64 * 2 ** 20
 /** Time a stop may take before everything left is cut, in milliseconds. */
 export const stopMsMax = 2_500
 
-assert(planBlocksMax * plansInFlightMax <= completionRingLength, 'a full load of plans must fit the ring')
+assert(planBlocksMax * 8 <= queueStepsMax, 'several full plans must fit the ring')
 assert(copyMsMax * 2 < leaseMsMax, 'a lease must outlive the copy it protects, with one retry')
 assert(copyMsMax < heartbeatMs * heartbeatsMissedMax, 'no session ends for one slow copy')
 assert(chainBlocksMax * 8 < sessionAnswerBytesMax / 2, 'two of the largest answers may wait')

@@ -11,7 +11,7 @@ export type MetricTable = Readonly<Record<string, MetricRow>>
 export type LabelValues = Readonly<Record<string, string>>
 
 /** Upper bounds of histogram buckets, in seconds: from a cache look-up to a long prefill. */
-export const secondsBuckets = [
+const secondsBuckets = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ] as const
 /** Label sets one metric may have. Why: a label made of foreign words must not grow memory without end; past it

@@ -51,7 +51,7 @@ export type SealRead =
   | { readonly as: 'damaged'; readonly why: 'magic' | 'version' | 'header_checksum' }
 
 export const sealByteCount = 256
-export const sealVersion = 1
+const sealVersion = 1
 const magic = new TextEncoder().encode('TERRACE\n')
 const at = {
   version: 8,

@@ -45,7 +45,7 @@ const placeField = record({
 const perTier = record({ hbm: u32, host: u32, nvme: u32, s3: u32 })
 
 /** Why a Load gave no more blocks than it did. */
-export const loadStops = [
+const loadStops = [
   'complete',
   'absent',
   'slower_than_recompute',
@@ -58,14 +58,7 @@ export const loadStops = [
 export type LoadStop = (typeof loadStops)[number]
 
 /** Why a Store kept fewer blocks than it was given. */
-export const storeDrops = [
-  'none',
-  'no_room',
-  'not_admitted',
-  'copy_failed',
-  'parent_absent',
-  'stopping',
-] as const
+const storeDrops = ['none', 'no_room', 'not_admitted', 'copy_failed', 'parent_absent', 'stopping'] as const
 export type StoreDrop = (typeof storeDrops)[number]
 
 export const messages = {

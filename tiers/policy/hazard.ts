@@ -8,12 +8,12 @@ const timeBuckets = 96
 const timeStepMs = 100
 const secondsPerStep = 0.1
 
-export function timeBucketOf(ageMs: number): number {
+function timeBucketOf(ageMs: number): number {
   const bucket = Math.floor(4 * Math.log2(ageMs / timeStepMs + 1))
   return bucket < 0 ? 0 : bucket >= timeBuckets ? timeBuckets - 1 : bucket
 }
 
-export const timeMidOf = (bucket: number): number => (2 ** ((bucket + 0.5) / 4) - 1) * secondsPerStep
+const timeMidOf = (bucket: number): number => (2 ** ((bucket + 0.5) / 4) - 1) * secondsPerStep
 
 /** Ages of hazard A: 64 buckets of requests, four per doubling. */
 const visitBuckets = 64

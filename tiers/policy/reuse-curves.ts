@@ -1,5 +1,5 @@
 /** Ages are cut into buckets, three per doubling, from half a second to about ten days. */
-export const ageBuckets = 64
+const ageBuckets = 64
 const bucketsPerDoubling = 3
 const firstEdgeSeconds = 0.5
 
@@ -8,7 +8,7 @@ const firstEdgeSeconds = 0.5
 const youngStepBits = 6
 const youngBuckets = Uint8Array.from({ length: 65_536 }, (_, step) => computedBucket(step << youngStepBits))
 
-export function ageBucketOf(ageMs: number): number {
+function ageBucketOf(ageMs: number): number {
   const step = ageMs < 0 ? 0 : ageMs / 2 ** youngStepBits
   return step < youngBuckets.length ? (youngBuckets[step | 0] as number) : computedBucket(ageMs)
 }

@@ -3,7 +3,7 @@ import { type BlockKey, keyHex } from '../block/id.ts'
 
 /** Names of objects in the bucket: `<prefix>/v1/<namespace>/packs/<id>` and `…/index/<id>`. A namespace is named by digits of its
  *  fingerprint, never by its tenant or model. */
-export const formatFolder = 'v1'
+const formatFolder = 'v1'
 const namespaceDigits = 32
 const idForm = /^[0-9a-f]{12}-[0-9a-z]{4,32}-[0-9a-f]{6}$/
 

@@ -40,7 +40,7 @@ export type IndexRead =
   | { readonly as: 'refused'; readonly why: IndexRefused }
 
 /** Blocks start at multiples of this, in bytes: a seal's length, so that seals and payloads are both aligned to it. */
-export const blockAlignment = sealByteCount
+const blockAlignment = sealByteCount
 export const headerPageBytes = slotPageBytes
 const packVersion = 1
 const packMagic = new TextEncoder().encode('TERRPACK')
@@ -63,7 +63,7 @@ const trailerBytes = 16
 export const indexBytesMax = indexBytesOf(packBlocksMax)
 
 /** Length of the index of so many blocks. */
-export function indexBytesOf(blockCount: number): number {
+function indexBytesOf(blockCount: number): number {
   return indexHeadBytes + blockCount * entryBytes + trailerBytes
 }
 

@@ -40,7 +40,7 @@ const vendorFiles = [
 export const commonFlags = ['-O2', '-fPIC', '-w', ...includePaths.map((path) => `-I${path}`)]
 
 /** The source files to compile, relative to the source folder. */
-export async function filesToCompile(source: string): Promise<string[]> {
+async function filesToCompile(source: string): Promise<string[]> {
   const cppIn = async (folder: string): Promise<string[]> =>
     (await readdir(join(source, folder)))
       .filter((name) => extname(name) === '.cpp')

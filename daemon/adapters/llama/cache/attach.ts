@@ -37,7 +37,7 @@ export type Kv =
     }
 
 /** Milliseconds that one prompt token costs, as a slow mean over what was seen; a few odd prompts do not turn it. */
-export class PrefillSpeed {
+class PrefillSpeed {
   #msPerToken: number
 
   constructor(msPerToken: number) {

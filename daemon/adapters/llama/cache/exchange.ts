@@ -118,7 +118,7 @@ export type FrameFile = {
   ) => Promise<string | null>
 }
 
-export function readerOf(descriptor: number): ReadAt {
+function readerOf(descriptor: number): ReadAt {
   return (offset, byteCount) => {
     const bytes = Buffer.alloc(byteCount)
     return bytes.subarray(0, readSync(descriptor, bytes, 0, byteCount, offset))

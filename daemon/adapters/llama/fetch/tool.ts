@@ -60,7 +60,7 @@ function startProblem(tool: string, error: NodeJS.ErrnoException, options: ToolO
 }
 
 /** The sentence for a tool that is not on PATH. */
-export function missingTool(tool: string, purpose: string): string {
+function missingTool(tool: string, purpose: string): string {
   const command = bringing[tool]
   const how = command === undefined ? 'install it and put it on PATH' : `bring it with: ${command}`
   return `${tool} is not on this machine and is needed to ${purpose}; ${how}`

@@ -21,7 +21,7 @@ const localMagic = 0x04034b50
 const directoryBytesMax = 2 ** 20
 
 /** Finds a member in a central directory; undefined when it is not there or the bytes are no directory. */
-export function findMember(directory: Buffer, wanted: string): ZipMember | undefined {
+function findMember(directory: Buffer, wanted: string): ZipMember | undefined {
   for (let at = 0; at + 46 <= directory.length; ) {
     if (directory.readUInt32LE(at) !== entryMagic) return undefined
     const nameBytes = directory.readUInt16LE(at + 28)
