@@ -37,7 +37,7 @@ const samples: Readonly<Record<string, Buffer>> = {
   openai: Buffer.from('{"timestamp":1,"body":{"messages":[{"role":"user","content":"hello"}]}}\n'),
 }
 
-const roundsPerFormat = 150
+const roundsPerFormat = 100
 
 t.same(
   Object.keys(samples),
