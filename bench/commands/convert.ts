@@ -1,7 +1,8 @@
 import { defineCommand } from '../command.ts'
 import { Interrupted } from '../failure.ts'
 import { inputFields, loadTree, noteAssumed } from '../trace/load.ts'
-import { selectionFields, selectionOf } from '../trace/select.ts'
+import { multiplied } from '../trace/reblock.ts'
+import { selectedTree, selectionFields, selectionOf } from '../trace/select.ts'
 import { arrivalText, nativeText, plainNaming, writeText } from '../trace/write.ts'
 
 export const command = defineCommand({
@@ -32,6 +33,26 @@ export const command = defineCommand({
       max: 1e6,
       about: 'Divide all times by X.',
     },
+    copies: {
+      kind: 'number',
+      placeholder: 'N',
+      unit: '',
+      fallback: 1,
+      min: 1,
+      max: 10_000,
+      whole: true,
+      about: 'That many times the traffic, nothing shared between the copies.',
+    },
+    inputTokensMax: {
+      kind: 'number',
+      placeholder: 'N',
+      unit: 'tokens',
+      fallback: null,
+      min: 1,
+      max: 1e9,
+      whole: true,
+      about: 'Cut prompts to whole blocks of at most this.',
+    },
     ...selectionFields,
   },
   examples: [
@@ -42,10 +63,17 @@ export const command = defineCommand({
   run: async (operands, options, io) => {
     const loaded = await loadTree(operands[0] ?? '-', options, io)
     noteAssumed(loaded, io)
-    const { tree } = loaded
+    const chosen = selectedTree(loaded.tree, selectionOf(loaded.tree, options))
+    const changes = options.copies > 1 || options.inputTokensMax !== null
+    const longest = options.inputTokensMax ?? Number.MAX_SAFE_INTEGER
+    const tree = changes ? multiplied(chosen, options.copies, longest) : chosen
     const naming = { ...plainNaming(tree), speedup: options.speedup }
     const write = options.to === 'azure' ? arrivalText : nativeText
-    await writeText(options.output, write(tree, naming, selectionOf(tree, options)), io)
+    await writeText(
+      options.output,
+      write(tree, naming, () => true),
+      io,
+    )
     if (io.stop.aborted) throw new Interrupted()
     io.note(`written with ${tree.blockTokens} tokens per block\n`)
     return 0

@@ -117,6 +117,15 @@ export const command = defineCommand({
       whole: true,
       about: 'Makes the prompts of this run; without it a new one, so that nothing is cached from before.',
     },
+    ttftGoal: {
+      kind: 'number',
+      placeholder: 'MS',
+      unit: 'milliseconds',
+      fallback: null,
+      min: 0.001,
+      max: 1e7,
+      about: 'Also count the requests whose first token came within this time from when it was due.',
+    },
     requests: {
       kind: 'text',
       placeholder: 'FILE',
@@ -183,6 +192,7 @@ export const command = defineCommand({
       scale: options.scale,
       salt,
       warmUp: options.warmUp,
+      ttftGoalSeconds: options.ttftGoal === null ? null : options.ttftGoal / 1_000,
       outputTokensMax: options.outputTokensMax,
       possibleRate: chunkRates(tree, 1)[0]?.tokenHitRate ?? 0,
       assumed: loaded.assumed,

@@ -15,6 +15,8 @@ type ReplayRun = {
   readonly scale: number
   readonly salt: number
   readonly warmUp: number
+  /** Time to first token, from when due, that counts as good; null when none was given. */
+  readonly ttftGoalSeconds: number | null
   readonly outputTokensMax: number
   /** Share of the sent prompt tokens that an unlimited cache would have had. */
   readonly possibleRate: number
@@ -34,6 +36,8 @@ export function replayReport(run: ReplayRun, measured: Measured): Report {
     failedByReason: measured.failedByReason,
     seconds: measured.seconds,
     requestsPerSecond: perSecond(measured, measured.answered),
+    goodRequestsPerSecond:
+      goodOf(run, measured) === null ? null : perSecond(measured, goodOf(run, measured) ?? 0),
     promptTokens: measured.promptTokens,
     outputTokens: measured.outputTokens,
     hitRate: realised,
@@ -96,6 +100,7 @@ function resultFacts(run: ReplayRun, measured: Measured, realised: number | null
       { key: 'answered', label: 'answered', value: measured.answered, unit: 'count' },
       { key: 'seconds', label: 'took', value: measured.seconds, unit: 'seconds' },
       { key: 'rate', label: 'requests/s', value: perSecond(measured, measured.answered), unit: 'number' },
+      ...goodFacts(run, measured),
       {
         key: 'inputRate',
         label: 'prompt tokens/s',
@@ -118,6 +123,26 @@ function resultFacts(run: ReplayRun, measured: Measured, realised: number | null
       })),
     ],
   }
+}
+
+/** Requests within the goal, or null without one. */
+function goodOf(run: ReplayRun, measured: Measured): number | null {
+  const goal = run.ttftGoalSeconds
+  return goal === null ? null : measured.ttftFromDue.filter((seconds) => seconds <= goal).length
+}
+
+function goodFacts(run: ReplayRun, measured: Measured): Facts['items'] {
+  const good = goodOf(run, measured)
+  if (good === null) return []
+  return [
+    { key: 'goodShare', label: 'within the goal', value: good / Math.max(1, measured.sent), unit: 'share' },
+    {
+      key: 'goodRate',
+      label: 'requests/s within the goal',
+      value: perSecond(measured, good),
+      unit: 'number',
+    },
+  ]
 }
 
 function quantiles(sorted: Float64Array) {

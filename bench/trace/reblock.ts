@@ -50,6 +50,25 @@ export function sortedTree(tree: TraceTree): TraceTree {
   return rebuilt(tree, order)
 }
 
+/** `copies` times the traffic: each request comes that often at its time, with blocks and sessions of its own per
+ *  copy, so that nothing is shared between copies. Prompts are cut to whole blocks of at most `inputTokensMax`. */
+export function multiplied(tree: TraceTree, copies: number, inputTokensMax: number): TraceTree {
+  const builder = new TraceBuilder()
+  const draft = new RequestDraft()
+  const blocksMax = Math.floor(inputTokensMax / tree.blockTokens)
+  for (let request = 0; request < tree.requestCount; request += 1) {
+    const path = pathOf(tree, request)
+    for (let copy = 0; copy < copies; copy += 1) {
+      fillColumns(tree, request, draft)
+      if (draft.session !== null && copy > 0) draft.session = `${draft.session}/${copy}`
+      if (draft.inputTokens > inputTokensMax) draft.inputTokens = blocksMax * tree.blockTokens
+      for (const node of path.slice(0, blocksMax)) draft.pushBlock(node, copy)
+      builder.add(draft)
+    }
+  }
+  return builder.build(tree.name, tree.blockTokens)
+}
+
 /** A trace of the given requests of another, in the given order. */
 export function rebuilt(tree: TraceTree, requests: Iterable<number>): TraceTree {
   const builder = new TraceBuilder()

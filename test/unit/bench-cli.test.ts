@@ -127,6 +127,21 @@ void t.test('convert: there and back is the same trace; selections and speed', a
   const joined = await bench('convert', trace, '--reblock', '2')
   t.match(joined.out, /"hash_ids":\[0,1\]/)
   t.equal((await bench('convert', trace, '--tenant', 'x')).code, 2)
+  const twice = (await bench('convert', trace, '--copies', '2', '--input-tokens-max', '40')).out
+    .trim()
+    .split('\n')
+  const copied = twice.map((line) => JSON.parse(line))
+  t.same(
+    copied.map(({ hash_ids: ids, input_length: tokens }) => [ids, tokens]),
+    [
+      [[0, 1], 32],
+      [[2, 3], 32],
+      [[0, 1], 32],
+      [[2, 3], 32],
+      [[0, 4], 32],
+      [[2, 5], 32],
+    ],
+  )
 })
 
 void t.test('anonymize: salted, joinable only with the salt, no names, starts at 0', async (t) => {

@@ -68,9 +68,13 @@ void t.test(
   'open loop: every request is sent with equal prefixes where the trace has equal blocks',
   async (t) => {
     const server = await endpoint(streamed)
-    const { code, out } = await replay(t.testdir(), ['--url', server.url, '--salt', '5'], {
-      OPENAI_API_KEY: 'sk-secret',
-    })
+    const { code, out } = await replay(
+      t.testdir(),
+      ['--url', server.url, '--salt', '5', '--ttft-goal', '60000'],
+      {
+        OPENAI_API_KEY: 'sk-secret',
+      },
+    )
     await server.close()
     t.equal(code, 0)
     const report = JSON.parse(out)
@@ -79,6 +83,7 @@ void t.test(
     t.equal(report.hitRate, 16 / 40)
     t.same(report.cachedTokensByTier, { engine: 0, host: 30, nvme: 18, s3: 0 })
     t.equal(report.outputTokens, 6)
+    t.equal(report.goodRequestsPerSecond, report.requestsPerSecond)
     t.ok(report.ttftSeconds.p50 > 0)
     t.ok(report.ttftFromDueSeconds.p50 >= report.ttftSeconds.p50)
     t.notMatch(out, /sk-secret/)
