@@ -14,7 +14,7 @@ import {
 
 t.setTimeout(280_000)
 
-const answerTokens = 16
+const answerTokens = 12
 
 /** Tokens with their probabilities to the last bit. Why not tokens alone: KV that differs in its low bits changes the
  *  probabilities at once, and the tokens only when two are close. */
@@ -77,4 +77,16 @@ void t.test('answers are equal for blocks loaded up to any length', async (t) =>
     t.equal(counters.wrongGuesses, 0)
     t.same(counters.drops, {})
   }
+  const named = await reader.post('/terrace/prompt', { path: '/v1/completions', body: { prompt } })
+  const hashes = named.json.hashes as string[]
+  t.equal(hashes.length, 10, 'the router gets a name for every whole block')
+  t.ok(hashes.every((hash) => /^[0-9a-f]{16}$/.test(hash)))
+  const held = async (): Promise<number> => {
+    const answer = await fetch(`http://127.0.0.1:${daemon.ready.adminPort}/status`)
+    return ((await answer.json()) as { tiers: { hbm: { blockCount: number } } }).tiers.hbm.blockCount
+  }
+  t.ok(await until(async () => (await held()) >= whole / 64), 'and the daemon knows what the slots hold')
+  await reader.child.kill()
+  await writer.child.kill()
+  t.ok(await until(async () => (await held()) === 0), 'and that they are gone')
 })
