@@ -26,8 +26,11 @@ void t.test('a session is expected back after the median of its gaps of the same
     null,
     'after an answer a human is asked, of whom nothing is known',
   )
-  nowMs += 60_000
-  guesser.arrived(1, nowMs)
-  t.equal(guesser.finished(1, nowMs, answer), 60_000)
-  t.equal(guesser.finished(2, nowMs, answer), 60_000, 'a new session borrows from the others')
+  for (const gapMs of [60_000, 80_000, 70_000]) {
+    t.equal(guesser.finished(1, nowMs, answer), null, 'too few gaps after an answer')
+    nowMs += gapMs
+    guesser.arrived(1, nowMs)
+  }
+  t.equal(guesser.finished(1, nowMs, answer), 70_000)
+  t.equal(guesser.finished(2, nowMs, answer), null, 'of a new session nothing is said')
 })

@@ -20,6 +20,8 @@ export type FinishedResponse = {
 
 /** Gaps of one kind that are kept per session, newest last. Why 7: a median that follows a change within four. */
 const gapsKept = 7
+/** Gaps of the kind that it takes to say anything. */
+const gapsMin = 3
 /** Sessions remembered, the least recently used is forgotten first. */
 const sessionsMax = 65_536
 type Kind = 'tool' | 'human'
@@ -27,18 +29,17 @@ type Kind = 'tool' | 'human'
 type Session = { readonly gaps: Record<Kind, number[]>; lastMs: number; kind: Kind }
 
 /** Infers when a session comes back from what a router sees: how responses finish, and the past gaps of the session of
- *  the same kind (after a tool call, after an answer). Without past gaps of its own a session borrows from all. */
+ *  the same kind (after a tool call, after an answer). Of a session with few gaps of its own nothing is said: a guess
+ *  that is the same for everybody tells nobody apart. */
 export class HintGuesser {
   readonly #sessions = new Map<number, Session>()
-  readonly #all: Record<Kind, number[]> = { tool: [], human: [] }
 
   /** A request of the session arrives. */
   arrived(session: number, nowMs: number): void {
     const known = this.#sessions.get(session)
     if (known === undefined) return
     const gapMs = nowMs - known.lastMs
-    push(known.gaps[known.kind], gapMs, gapsKept)
-    push(this.#all[known.kind], gapMs, gapsKept * gapsKept)
+    push(known.gaps[known.kind], gapMs)
   }
 
   /** Its response ended. Answers the expected time to the next request, or null when nothing is known. */
@@ -54,16 +55,16 @@ export class HintGuesser {
       if (this.#sessions.size <= sessionsMax) break
       this.#sessions.delete(oldest)
     }
-    return medianOf(known.gaps[kind]) ?? medianOf(this.#all[kind])
+    const gaps = known.gaps[kind]
+    return gaps.length < gapsMin ? null : medianOf(gaps)
   }
 }
 
-function push(gaps: number[], gapMs: number, most: number): void {
+function push(gaps: number[], gapMs: number): void {
   gaps.push(gapMs)
-  if (gaps.length > most) gaps.shift()
+  if (gaps.length > gapsKept) gaps.shift()
 }
 
 function medianOf(gaps: readonly number[]): number | null {
-  if (gaps.length === 0) return null
   return [...gaps].sort((a, b) => a - b)[gaps.length >> 1] ?? null
 }
