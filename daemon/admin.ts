@@ -1,7 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import { KvFailure } from '../tiers/block/failures.ts'
 import type { Meter, MetricTable } from '../tiers/block/metric.ts'
-import type { BlockStore } from '../tiers/store.ts'
+import { type BlockStore, clearWhiches } from '../tiers/store.ts'
 import { errnoOf } from './errno.ts'
 import type { EventStreams } from './event-stream.ts'
 import { explain } from './explain.ts'
@@ -107,9 +107,12 @@ function addReads(app: FastifyInstance, parts: AdminParts): void {
 
 function addOrders(app: FastifyInstance, parts: AdminParts): void {
   app.post('/clear', async (request, reply) => {
-    const { which } = request.query as Readonly<Record<string, unknown>>
-    if (which !== 'host' && which !== 'all') {
-      return reply.code(400).send({ code: 'KVT_ADMIN_BAD', says: 'which: must be host or all' })
+    const { which: asked } = request.query as Readonly<Record<string, unknown>>
+    const which = clearWhiches.find((word) => word === asked)
+    if (which === undefined) {
+      return reply
+        .code(400)
+        .send({ code: 'KVT_ADMIN_BAD', says: `which: must be ${clearWhiches.join(' or ')}` })
     }
     await parts.store.clear(which)
     parts.log.info('cleared', { which })

@@ -6,6 +6,10 @@ import type { RouteHash } from './block/route.ts'
 import type { LoadStop, StoreDrop } from './block/wire.ts'
 import type { TierUsage } from './tier.ts'
 
+/** How far a `clear` goes down the tiers. */
+export const clearWhiches = ['host', 'local', 'all'] as const
+export type ClearWhich = (typeof clearWhiches)[number]
+
 export type TierCounts = Readonly<Record<TierName, number>>
 
 /** Blocks of an engine: the ones of a place in one of its regions, by their index there. */
@@ -69,8 +73,8 @@ export interface BlockStore {
   /** The same as state: one `stored` event per holder. */
   holdings(): readonly KvEvent[]
   usage(): Readonly<Record<Exclude<TierName, 'hbm'>, TierUsage>>
-  /** Drops everything of the host tier (and the others when `all`): for tests and operators. */
-  clear(which: 'host' | 'all'): Promise<void>
+  /** Drops blocks, for tests and operators: what a lost process loses (`host`), what a lost disk loses (`local`), or all. */
+  clear(which: ClearWhich): Promise<void>
   /** Writes back what is only in host memory, within the deadline, then ends. */
   close(deadlineMs: number): Promise<void>
 }

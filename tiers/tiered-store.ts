@@ -11,7 +11,15 @@ import { KeepFlow } from './keep.ts'
 import { LoadFlow } from './load.ts'
 import { holderOf, type OpenNamespace } from './namespaces.ts'
 import type { Parts } from './parts.ts'
-import type { BlockStore, LoadAnswer, LoadWanted, LookupAnswer, StoreAnswer, StoreWanted } from './store.ts'
+import type {
+  BlockStore,
+  ClearWhich,
+  LoadAnswer,
+  LoadWanted,
+  LookupAnswer,
+  StoreAnswer,
+  StoreWanted,
+} from './store.ts'
 import type { TierUsage } from './tier.ts'
 import { Writeback } from './writeback.ts'
 
@@ -165,15 +173,16 @@ export class TieredStore implements BlockStore {
     return usage
   }
 
-  async clear(which: 'host' | 'all'): Promise<void> {
+  async clear(which: ClearWhich): Promise<void> {
     const { host, announcer, residents, world } = this.#parts
     for (const identity of [...host.table.sealed()]) {
       host.table.drop(host.table.sealedRowOf(identity.key), false, world.nowMs())
       announcer.removed('host', identity.namespace, identity.route, 'evicted')
     }
     if (which === 'host') return
-    for (const writeback of this.#writebacks) writeback.clear()
-    for (const tier of this.#parts.cold) {
+    for (const [i, tier] of this.#parts.cold.entries()) {
+      if (which === 'local' && tier.name === 's3') continue
+      this.#writebacks[i]?.clear()
       for (const key of residents[tier.name].keys()) tier.drop(key)
       residents[tier.name].clear('evicted')
     }

@@ -1,6 +1,6 @@
 import { defineCommand } from '../command.ts'
 import { type Asked, askAll, type Cell, cellsOf, makePrompts, type Step } from '../e2e/measure.ts'
-import { findSystem, restartSystem } from '../e2e/system.ts'
+import { findSystem, hasBucket, loseDisk, restartSystem } from '../e2e/system.ts'
 import { Interrupted, UsageError } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import type { Endpoint } from '../replay/endpoint.ts'
@@ -12,7 +12,7 @@ import type { Curves, Report, Section, Table } from '../report/report.ts'
 export const command = defineCommand({
   name: 'e2e',
   summary:
-    'a running "terrace up": time to first token cold, warm from the engine, another engine, after a restart',
+    'a running "terrace up": time to first token cold, warm from the engine, another engine, after a restart, after a lost disk',
   operand: null,
   options: {
     data: {
@@ -39,7 +39,8 @@ export const command = defineCommand({
     },
     skipRestart: {
       kind: 'flag',
-      about: 'Leave the restart out. It shows NVMe; on a system without NVMe but with S3 it shows S3.',
+      about:
+        'Leave the restarts out: the one that shows NVMe, and, where there is a bucket, the one after a lost disk.',
     },
     timeout: {
       kind: 'number',
@@ -74,6 +75,7 @@ export const command = defineCommand({
     const plan: [readonly Step[], string][] = [[['cold', 'engine'], first]]
     if (second !== undefined) plan.push([['other engine'], second])
     if (!options.skipRestart) plan.push([['restart'], second ?? first])
+    if (!options.skipRestart && (await hasBucket(system))) plan.push([['lost disk'], first])
     const progress = new Progress('asking', io)
     const asked: Asked[] = []
     const all = prompts.length * plan.flatMap(([inSteps]) => inSteps).length
@@ -84,7 +86,10 @@ export const command = defineCommand({
     }
     for (const [inSteps, worker] of plan) {
       if (io.stop.aborted) break
-      if (inSteps.includes('restart')) await restartSystem(options.data, system, io.stop)
+      if (inSteps.includes('lost disk')) await loseDisk(findSystem(options.data), io.stop)
+      if (inSteps.includes('restart') || inSteps.includes('lost disk')) {
+        await restartSystem(options.data, findSystem(options.data), io.stop)
+      }
       asked.push(...(await askAll(endpoint, worker, prompts, inSteps, io.stop, onAsked)))
     }
     progress.end()
@@ -125,7 +130,8 @@ function e2eReport(cells: readonly Cell[], model: string, salt: number, partial:
       assumed: [
         'prompts are made-up words, new in each run; median over the repeats of a length',
         'cold: first time; engine: again on the same engine; other engine: from the tiers of the node; ' +
-          'restart: daemon and engines restarted, so from what survives',
+          'restart: daemon and engines restarted, so from what survives; ' +
+          'lost disk: local blocks dropped and restarted, so from the bucket',
       ],
     }),
     partial,

@@ -3,7 +3,7 @@ import { type Answer, ask, type Endpoint } from '../replay/endpoint.ts'
 import { blockText } from '../replay/text.ts'
 
 /** Where a prompt's KV should come from in a step. */
-export const steps = ['cold', 'engine', 'other engine', 'restart'] as const
+export const steps = ['cold', 'engine', 'other engine', 'restart', 'lost disk'] as const
 export type Step = (typeof steps)[number]
 
 /** One prompt length in one step: all its repeats together. */

@@ -7,6 +7,7 @@ import { InputError } from '../failure.ts'
 type RunningSystem = {
   readonly processId: number
   readonly router: string
+  readonly admin: string
   readonly workers: readonly { readonly name: string; readonly url: string }[]
   readonly restartCount: number
 }
@@ -31,6 +32,7 @@ export function findSystem(data: string): RunningSystem {
   return {
     processId: Number(fields.processId),
     router: fields.router,
+    admin: String(fields.admin),
     workers,
     restartCount: Number(fields.restartCount ?? 0),
   }
@@ -51,6 +53,34 @@ export async function restartSystem(data: string, before: RunningSystem, stop: A
       return
   }
   throw new InputError('the system did not come back after its restart: look at its terminal')
+}
+
+/** Whether the running system has a bucket below its disk. */
+export async function hasBucket(system: RunningSystem): Promise<boolean> {
+  const status = await getJson(`${system.admin}/status`)
+  const tiers = (status as { tiers?: { s3?: { state?: string } } } | null)?.tiers
+  return tiers?.s3?.state === 'serving'
+}
+
+/** Drops what lies on this machine, as a lost disk would, once all of it is in the bucket too. */
+export async function loseDisk(system: RunningSystem, stop: AbortSignal): Promise<void> {
+  const deadlineMs = realWorld.nowMs() + restartMsMax
+  while (realWorld.nowMs() < deadlineMs && !stop.aborted) {
+    const metrics = await (await fetch(`${system.admin}/metrics`)).text()
+    if (/^terrace_tier_writeback_waiting_blocks\{tier="s3"\} 0$/m.test(metrics)) break
+    await realWorld.sleep(lookMs)
+  }
+  const cleared = await fetch(`${system.admin}/clear?which=local`, { method: 'POST' })
+  if (!cleared.ok) throw new InputError(`the daemon did not drop its local blocks: ${cleared.status}`)
+}
+
+async function getJson(url: string): Promise<unknown> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) })
+    return await response.json()
+  } catch {
+    return null
+  }
 }
 
 async function allServe(router: string): Promise<boolean> {

@@ -87,6 +87,7 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   const tell = (restartCount: number): void =>
     writeUpState({ processId: process.pid, router, admin, workers, model, data, restartCount })
   tell(0)
+  process.once('exit', () => dropUpState(data))
   welcome(plan, data)
   // Used by `terrace demo`: what a reboot would do, without ending `up`. One after the other when asked twice.
   let restarts = Promise.resolve(0)
@@ -100,7 +101,6 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   await stop.asked
   process.stderr.write('\nstopping\n')
   await stopAll()
-  dropUpState(data)
   for (const log of logs.values()) log.end()
   return 0
 }
@@ -121,8 +121,9 @@ async function startAll(supervisor: Supervisor, plan: UpPlan, world: World): Pro
 }
 
 async function restartAll(supervisor: Supervisor, plan: UpPlan): Promise<void> {
-  await Promise.all(plan.workers.map(({ name }) => supervisor.restart(name, stopMsMax)))
+  // The daemon first: engines that come up find it there and move blocks from their first request on.
   await supervisor.restart(plan.daemon.name, stopMsMax)
+  await Promise.all(plan.workers.map(({ name }) => supervisor.restart(name, stopMsMax)))
 }
 
 function welcome(plan: UpPlan, data: string): void {
