@@ -27,11 +27,14 @@ export async function startAdapter(
   world: World,
   hander: DescriptorHander | null,
   onProgress: OnProgress,
+  signal: AbortSignal,
 ): Promise<Adapter> {
   await makeFolder(config.data)
   const slots = slotFolderOf(config)
   const started =
-    config.url === null ? await startOwn(config, slots, world, onProgress) : await watchGiven(config, world)
+    config.url === null
+      ? await startOwn(config, slots, world, onProgress, signal)
+      : await watchGiven(config, world)
   let link: DaemonLink | null = null
   const stop = async (): Promise<void> => {
     link?.close()
@@ -72,13 +75,17 @@ async function startOwn(
   slots: string,
   world: World,
   onProgress: OnProgress,
+  signal: AbortSignal,
 ): Promise<Started> {
-  const sleep = (ms: number): Promise<void> => world.sleep(ms)
+  const fetched = { sleep: (ms: number): Promise<void> => world.sleep(ms), signal }
   const given = config.model === null ? {} : { given: resolve(config.model) }
-  const modelFile = await ensureModel({ cache: join(config.tools, 'model'), sleep, ...given }, onProgress)
+  const modelFile = await ensureModel(
+    { ...fetched, cache: join(config.tools, 'model'), ...given },
+    onProgress,
+  )
   const wanted = config.llamaServer === null ? {} : { given: config.llamaServer }
   const server = await ensureLlamaServer(
-    { cache: join(config.tools, 'engine'), sleep, ...wanted },
+    { ...fetched, cache: join(config.tools, 'engine'), ...wanted },
     onProgress,
   )
   await makeFolder(slots)

@@ -31,7 +31,7 @@ export async function engineMain(
       return 0
     }
     listenForEnd(ending, config.parentPipe)
-    adapter = await startAdapter(config, world, hander, showProgress(world))
+    adapter = await startAdapter(config, world, hander, showProgress(world), ending.signal)
     await sayReady(adapter, config.name, config.readyJson, ending.signal)
     await new Promise<void>((resolve) => {
       if (ending.signal.aborted) resolve()
@@ -39,6 +39,7 @@ export async function engineMain(
     })
     return 0
   } catch (error) {
+    if (ending.signal.aborted) return 130
     if (!(error instanceof SetupProblem) && !(error instanceof KvFailure)) throw error
     process.stderr.write(`terrace engine: ${error.message}\n`)
     return 1
