@@ -31,6 +31,8 @@ export function jobRunner({ trace, words }: WorkerStart): (job: Job) => JobResul
 
 /** Block references below which one thread is faster than starting workers. */
 const referencesAlone = 20_000_000
+/** A stopped job that served less than this share had not really begun, and says nothing. */
+const begunShare = 0.01
 /** How often the progress is looked at while workers run, in milliseconds. */
 const lookEveryMs = 100
 
@@ -94,8 +96,8 @@ async function runThreads(
   const watch = setInterval(onTick, lookEveryMs)
   try {
     const results = await Promise.all(jobs.map((job) => pool.run(job, { name: 'runOne' })))
-    const stopped = Atomics.load(words, stopWord) !== 0
-    return stopped ? results.filter(({ referencesServed }) => referencesServed > 0) : results
+    if (Atomics.load(words, stopWord) === 0) return results
+    return results.filter(({ referencesServed }) => referencesServed > begunShare * trace.referenceCount)
   } finally {
     clearInterval(watch)
     await pool.destroy()
