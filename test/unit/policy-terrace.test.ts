@@ -136,3 +136,29 @@ void t.test('a trace without times is as good as one with them', { skip: chat.sk
   const blocks = blocksOf(trace, 0.05)
   t.ok(rateOf(timeless, 'terrace', blocks) > rateOf(trace, 'lru', blocks) + 0.02)
 })
+
+void t.test('traffic that changes or fools LRU', async (t) => {
+  const chance = seededChance(21)
+  const loop = Array.from({ length: 9_000 }, (_, at) => [0, 10 + (at % 400), 1_000 + (at % 400)])
+  const popular = Array.from({ length: 9_000 }, () => {
+    const document = Math.floor(Math.exp((chance() / 2 ** 32) * Math.log(3_000)))
+    return [1, 5_000 + document, 20_000 + document]
+  })
+  const window = Array.from({ length: 9_000 }, (_, at) => {
+    const document = Math.floor(at / 10) - (chance() % 60)
+    return [2, 50_000 + document, 80_000 + document]
+  })
+  const made = { loop, popular, window, phases: [...window, ...popular, ...loop] }
+  for (const [name, requests] of Object.entries(made)) {
+    const trace = traceOf(requests, 2)
+    for (const share of [0.02, 0.1, 0.3]) {
+      const blocks = blocksOf(trace, share)
+      const rate = rateOf(trace, 'terrace', blocks)
+      const lru = rateOf(trace, 'lru', blocks)
+      t.ok(rate >= lru - 0.005, `${name} at ${share}: ${rate.toFixed(4)}, LRU ${lru.toFixed(4)}`)
+    }
+  }
+  const looped = traceOf(loop, 2)
+  const blocks = blocksOf(looped, 0.3)
+  t.ok(rateOf(looped, 'terrace', blocks) > 0.85 * rateOf(looped, 'belady', blocks), 'a loop is kept in part')
+})
