@@ -221,6 +221,7 @@ async function actor(
     for (let turn = 0; turn < turns; turn++) {
       totals.stored += await request(world, store, engine, id, region)
       totals.requests += 1
+      world.progressed()
     }
     await store.detachRegion(region)
   }
