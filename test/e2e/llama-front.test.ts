@@ -1,5 +1,6 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { basename, join } from 'node:path'
 import t from 'tap'
 import { type EngineRun, logBook, startEngine, until } from '../servers/llama.ts'
 
@@ -67,7 +68,8 @@ async function streamed(engine: EngineRun, path: string, body: object): Promise<
 }
 
 void t.test('one engine, all that a client can do to it', async (t) => {
-  const engine = await startEngine(t.testdir(), 'front')
+  const directory = t.testdir()
+  const engine = await startEngine(directory, 'front')
   t.teardown(() => engine.child.stop(3_000))
 
   const cold = new Map<string, Read>()
@@ -142,6 +144,11 @@ void t.test('one engine, all that a client can do to it', async (t) => {
   const named = await engine.post('/terrace/prompt', { path: '/v1/chat/completions', body: { messages } })
   t.match(named.json, { tokenCount: all, hashes: [] })
   t.same((await engine.status()).counters.wrongGuesses, 0, 'every prompt was what it was taken for')
+
+  for (const file of [engine.log, join(directory, 'front', 'llama-server-front.log')]) {
+    t.notOk(readFileSync(file, 'utf8').includes('barrel'), `no prompt in ${basename(file)}`)
+  }
+  t.notOk(JSON.stringify(await engine.status()).includes('barrel'), 'nor in the status')
 
   await t.test('a client that goes away frees its slot', async (t) => {
     const gone = new AbortController()

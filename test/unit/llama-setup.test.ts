@@ -121,7 +121,10 @@ void t.test('a llama-server of the user’s is asked for its version', async (t)
   }
   const ensure = (given: string): ReturnType<typeof ensureLlamaServer> =>
     ensureLlamaServer({ cache: directory, given, sleep }, quiet)
-  const good = program('good', 'echo "version: 9.9 (abc)" >&2')
+  const words = '--slot-save-path --cache-ram --no-kv-unified --flash-attn --log-verbosity'
+  const good = program('good', `echo "version: 9.9 (abc)" >&2; echo "${words}"`)
+  const old = program('old', `echo "version: 1.0"; echo "${words.replace('--cache-ram', '')}"`)
+  t.match(await problemOf(ensure(old)), /does not know --cache-ram; give a newer one/)
   t.match(await ensure(good), { binary: good, build: '9.9 (abc)', origin: 'given' })
   t.match(await problemOf(ensure(program('other', 'echo hello'))), /is not a llama-server/)
   t.match(await problemOf(ensure(program('broken', 'exit 127'))), /exit code 127/)

@@ -72,14 +72,24 @@ function fingerprint(): string {
   return createHash('sha256').update(pins).digest('hex').slice(0, 12)
 }
 
-/** Asks a binary for its version: it must run, and be a llama-server. */
+/** Words of the command line that an older llama-server does not know, and without which its slots cannot be used. */
+const wordsWanted = ['--slot-save-path', '--cache-ram', '--no-kv-unified', '--flash-attn', '--log-verbosity']
+
+/** Asks a binary what it is: it must run, be a llama-server, and know the words that it will be started with. */
 async function checkBinary(binary: string, origin: LlamaServer['origin']): Promise<LlamaServer> {
-  const both = ['-c', 'exec "$0" --version 2>&1', binary]
-  const text = await runTool('sh', both, { purpose: `ask ${binary} for its version` })
-  const version = /version:\s*(.+)/.exec(text)?.[1]?.trim()
+  const ask = (word: string): Promise<string> =>
+    runTool('sh', ['-c', `exec "$0" ${word} 2>&1`, binary], { purpose: `ask ${binary} for its version` })
+  const version = /version:\s*(.+)/.exec(await ask('--version'))?.[1]?.trim()
   if (version === undefined) {
     throw new SetupProblem(
       `${binary} is not a llama-server: it prints no version; give another with --llama-server`,
+    )
+  }
+  const help = await ask('--help')
+  const unknown = wordsWanted.find((word) => !help.includes(word))
+  if (unknown !== undefined) {
+    throw new SetupProblem(
+      `${binary} (${version}) does not know ${unknown}; give a newer one with --llama-server`,
     )
   }
   return { binary, folder: '', build: version.slice(0, 100), origin }

@@ -20,7 +20,7 @@ export type ToolOptions = {
 }
 
 /** Longest kept output of a tool, in characters. Why: it goes into one error sentence or one version line. */
-const outputCharsMax = 65_536
+const outputCharsMax = 262_144
 
 /** Runs one tool to its end and gives its standard output. Fails with one sentence: which tool, what for, what
  *  it said last. The tool dies with the signal; it is never started through a shell. */
