@@ -42,7 +42,7 @@ export function capacityBlocks(
   }
   const bytes = unitBytes[unit.toLowerCase()]
   if (bytes === undefined) throw wrongCapacity(text, `"${unit}" is no unit`)
-  if (blockBytes === null) throw wrongCapacity(text, 'bytes need --block-bytes or --kv-bytes-per-token')
+  if (blockBytes === null) throw wrongCapacity(text, 'bytes need --block-bytes')
   const blocks = Math.floor((value * bytes) / blockBytes)
   if (blocks < 1) throw wrongCapacity(text, `one block takes ${blockBytes} bytes`)
   return blocks

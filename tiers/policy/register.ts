@@ -35,7 +35,7 @@ export type PolicyEntry = {
 function flatPair(name: string, about: string, make: FlatMaker): readonly PolicyEntry[] {
   const entry = (suffix: string, order: TouchOrder, says: string): PolicyEntry => ({
     name: name + suffix,
-    about: `${about} ${says}`,
+    about: `${about}; ${says}`,
     kind: 'list',
     heedsHints: false,
     make: (sizes) =>
@@ -43,12 +43,8 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
     flat: { order, make },
   })
   return [
-    entry('', 'leaf-first', 'A request touches its blocks from last to first, so tails leave first.'),
-    entry(
-      '-root-first',
-      'root-first',
-      'A request touches its blocks from first to last, so roots leave first.',
-    ),
+    entry('', 'leaf-first', 'a request touches its last block first, so tails leave first.'),
+    entry('-root-first', 'root-first', 'a request touches its first block first, so roots leave first.'),
   ]
 }
 
@@ -79,53 +75,53 @@ export const policies: readonly PolicyEntry[] = [
     make: terracePolicy,
     flat: null,
   },
-  ...flatPair('fifo', 'Oldest block leaves.', (rowMax) => new Fifo(rowMax)),
-  ...flatPair('lru', 'Least recently used block leaves.', (rowMax) => new Lru(rowMax)),
-  ...flatPair('clock', 'Second chance: one bit per block buys another round.', (rowMax) => new Clock(rowMax)),
-  ...flatPair('lfu', 'Least often used block leaves; counts never age.', (rowMax) => new Lfu(rowMax)),
+  ...flatPair('fifo', 'Oldest block leaves', (rowMax) => new Fifo(rowMax)),
+  ...flatPair('lru', 'Least recently used block leaves', (rowMax) => new Lru(rowMax)),
+  ...flatPair('clock', 'Second chance: one bit per block buys another round', (rowMax) => new Clock(rowMax)),
+  ...flatPair('lfu', 'Least often used block leaves; counts never age', (rowMax) => new Lfu(rowMax)),
   ...flatPair(
     'sieve',
-    'A hand walks the queue and spares used blocks in place.',
+    'A hand walks the queue and spares used blocks in place',
     (rowMax) => new Sieve(rowMax),
   ),
   ...flatPair(
     'slru',
-    'Probation and a protected segment of 80 %.',
+    'Probation and a protected segment of 80 %',
     (rowMax, capacity) => new Slru(rowMax, capacity),
   ),
   ...flatPair(
     '2q',
-    'A first-in-first-out quarter in front of an LRU; ghosts enter the LRU.',
+    'A first-in-first-out quarter in front of an LRU; ghosts enter the LRU',
     (rowMax, capacity) => new TwoQueue(rowMax, capacity),
   ),
   ...flatPair(
     's3-fifo',
-    'A small queue filters blocks that are used once.',
+    'A small queue filters blocks that are used once',
     (rowMax, capacity) => new S3Fifo(rowMax, capacity, 1),
   ),
   ...flatPair(
     's3-fifo-2',
-    'As s3-fifo, but two uses are needed to stay.',
+    'As s3-fifo, but two uses are needed to stay',
     (rowMax, capacity) => new S3Fifo(rowMax, capacity, 2),
   ),
   ...flatPair(
     'arc',
-    'Two LRU lists, used once and again, shared out by ghost hits.',
+    'Two LRU lists, used once and again, shared out by ghost hits',
     (rowMax, capacity) => new Arc(rowMax, capacity),
   ),
   ...flatPair(
     'w-tinylfu',
-    'A window of 1 % in front of a frequency-guarded LRU.',
+    'A window of 1 % in front of a frequency-guarded LRU',
     (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.01),
   ),
   ...flatPair(
     'w-tinylfu-20',
-    'As w-tinylfu with a window of 20 %.',
+    'As w-tinylfu with a window of 20 %',
     (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.2),
   ),
   ...flatPair(
     'w-tinylfu-50',
-    'As w-tinylfu with a window of 50 %.',
+    'As w-tinylfu with a window of 50 %',
     (rowMax, capacity) => new TinyLfu(rowMax, capacity, 0.5),
   ),
   leafOnly(
