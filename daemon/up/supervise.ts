@@ -60,10 +60,14 @@ export class Supervisor {
     return this.#running.get(name)?.processId
   }
 
-  /** Stops the parts in groups, one group after the other. */
-  async stop(groups: readonly (readonly string[])[], graceMs: number): Promise<void> {
+  /** Stops the parts in groups, one group after the other, all within `totalMs`: each group may take half of what is left,
+   *  the last one all of it. */
+  async stop(groups: readonly (readonly string[])[], totalMs: number): Promise<void> {
     this.#stopping = true
-    for (const names of groups) {
+    const deadlineMs = this.#options.world.nowMs() + totalMs
+    for (const [i, names] of groups.entries()) {
+      const leftMs = Math.max(0, deadlineMs - this.#options.world.nowMs())
+      const graceMs = i === groups.length - 1 ? leftMs : leftMs / 2
       await Promise.all(names.map((name) => this.#running.get(name)?.stop(graceMs)))
     }
   }

@@ -74,7 +74,7 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
     log: (part, line) => logOf(logs, data, part).write(`${line}\n`),
   })
   const order = [['router'], plan.workers.map(({ name }) => name), ['daemon']]
-  const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax / order.length)
+  const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax)
   const started = await Promise.race([
     startAll(supervisor, plan, world),
     stop.asked.then(() => 'stopped' as const),

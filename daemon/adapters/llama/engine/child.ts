@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 
-/** Ends the child with this process by its standard input: a shell holds the pipe, waits for its end and then kills. */
+/** Ends the child with this process by its standard input: a shell holds the pipe, waits for its end and then kills. It
+ *  listens for signals before the child exists, so that one that comes at once is not lost. */
 const watchScript = [
-  'exec 3<&0',
+  'exec 3<&0; child=; asked=',
+  `trap 'asked=1; [ -z "$child" ] || kill -TERM $child 2>/dev/null' TERM INT`,
   '"$@" </dev/null 3<&- & child=$!',
-  "trap 'kill -TERM $child' TERM INT",
+  '[ -z "$asked" ] || kill -TERM $child',
   '( while read -r _; do :; done <&3; kill -KILL $child 2>/dev/null ) & watcher=$!',
   'wait $child; code=$?',
   'while kill -0 $child 2>/dev/null; do wait $child; code=$?; done',
