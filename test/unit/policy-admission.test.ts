@@ -78,6 +78,14 @@ void t.test('likely stores what comes back within its stay, and less as the budg
   t.same([...new Set(asked)], [calm.residenceMs], 'the horizon is the expected stay')
 })
 
+void t.test('the bar of likely can be set by name', async (t) => {
+  const at = (name: string, chance: number): boolean =>
+    ruleOf(name).admit({ ...fresh, chanceOfUse: () => chance }, calm).ok
+  t.same([at('likely', 0.2), at('likely:0.3', 0.2), at('likely:0.3', 0.4)], [true, false, true])
+  for (const wrong of ['likely:', 'likely:2', 'likely:x', 'all:0.3'])
+    t.equal(admissionNamed(wrong), null, wrong)
+})
+
 void t.test('every rule has a name of its own and a sentence', async (t) => {
   t.equal(new Set(admissions.map(({ name }) => name)).size, admissions.length)
   for (const { name, about, make } of admissions) {

@@ -135,17 +135,23 @@ const strainFrom = 0.8
  *  rises with the use of the write budget. Until something has been learned, everything is stored. */
 class LikelyAdmission implements AdmissionPolicy {
   readonly name = 'likely'
+  readonly #bar: number
   readonly served = deaf.served
   readonly stored = deaf.stored
   readonly regret = deaf.regret
   readonly evicted = deaf.evicted
 
+  constructor(bar: number) {
+    this.#bar = bar
+  }
+
   admit(facts: AdmissionFacts, pressure: Pressure): Verdict {
     if (facts.chanceOfUse === null) return yes
     const chance = facts.chanceOfUse(pressure.residenceMs)
-    if (chance < chanceMin) return { ok: false, reason: 'unlikely' }
+    if (chance < this.#bar) return { ok: false, reason: 'unlikely' }
     const strain = Math.min(1, Math.max(0, (pressure.budgetUsed - strainFrom) / (1 - strainFrom)))
-    if (chance < chanceMin + strain * (chanceOverdrawn - chanceMin)) return { ok: false, reason: 'budget' }
+    if (chance < this.#bar + strain * Math.max(0, chanceOverdrawn - this.#bar))
+      return { ok: false, reason: 'budget' }
     return { ok: true, reason: 'likely' }
   }
 }
@@ -190,11 +196,16 @@ export const admissions: readonly AdmissionEntry[] = [
   },
   {
     name: 'likely',
-    about: 'The default: stores what is likely to be used before the tier would evict it again.',
-    make: () => new LikelyAdmission(),
+    about:
+      'The default: stores what is likely to be used before it would be evicted again; likely:0.3 sets the bar.',
+    make: () => new LikelyAdmission(chanceMin),
   },
 ]
 
+/** The rule of a name; `likely:0.3` is `likely` with the bar at 0.3. */
 export function admissionNamed(name: string): AdmissionEntry | null {
-  return admissions.find((entry) => entry.name === name) ?? null
+  const barred = /^likely:(0\.[0-9]{1,4})$/.exec(name)
+  const entry = admissions.find((known) => known.name === (barred === null ? name : 'likely')) ?? null
+  if (entry === null || barred === null) return entry
+  return { ...entry, make: () => new LikelyAdmission(Number(barred[1])) }
 }
