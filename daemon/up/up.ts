@@ -51,8 +51,9 @@ export async function upMain(words: readonly string[], world: World): Promise<nu
   await requirePort(options.host, options.port, '--port')
   makeDataDirectory(data)
   const stop = stopRequest()
-  const { model, llamaServer } = await prepare(options, world, stop.signal)
-  if (stop.signal.aborted) return 130
+  const prepared = await prepare(options, world, stop.signal)
+  if (prepared === null) return 130
+  const { model, llamaServer } = prepared
   const ports = await freePorts(portsWanted(options))
   const plan = planParts({ options, data, model, llamaServer, ports, coreCount: availableParallelism() })
   return await run(plan, { data, model, stop, world })
@@ -140,12 +141,12 @@ Terrace serves at ${plan.routerUrl}/v1
 `)
 }
 
-/** Engine and model side by side: one is the processor's work, the other the network's. */
+/** Engine and model side by side: one is the processor's work, the other the network's. Null when stopped meanwhile. */
 async function prepare(
   options: UpOptions,
   world: World,
   signal: AbortSignal,
-): Promise<{ model: string; llamaServer: string }> {
+): Promise<{ model: string; llamaServer: string } | null> {
   const line = new ProgressLine(process.stderr, world)
   const fetched = { sleep: (ms: number) => world.sleep(ms), signal }
   try {
@@ -167,7 +168,11 @@ async function prepare(
         ({ step, done, total }) => line.show('model', step, done, total),
       ),
     ])
-    return { model, llamaServer: server.binary }
+    return signal.aborted ? null : { model, llamaServer: server.binary }
+  } catch (error) {
+    // Stopped by the person at the keyboard: the next start goes on from what is there.
+    if (signal.aborted) return null
+    throw error
   } finally {
     line.clear()
   }
