@@ -195,6 +195,8 @@ async function adminOf(
     refreshGauges: () => {
       meter.set('terrace_daemon_up_seconds', {}, (world.nowMs() - readySinceMs) / 1_000)
       meter.set('terrace_sessions', {}, server.sessions().length)
+      // Asking for the usage sets the tiers' own gauges.
+      store.usage()
     },
     status: () => statusOf({ ...sources, node, data, socket, readySinceMs, nats: natsState }),
     log,
