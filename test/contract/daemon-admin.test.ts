@@ -155,7 +155,10 @@ void t.test('orders: clear and drain', async (t) => {
   const { url, store, server } = await started(t)
   store.stored.add('x')
   const post = (path: string) => fetch(`${url}${path}`, { method: 'POST' })
-  t.match(await (await post('/clear')).json(), { code: 'KVT_ADMIN_BAD', says: 'which: must be host or local or all' })
+  t.match(await (await post('/clear')).json(), {
+    code: 'KVT_ADMIN_BAD',
+    says: 'which: must be host or local or all',
+  })
   t.equal((await fetch(`${url}/clear?which=all`)).status, 404, 'not by GET')
   t.equal(store.stored.size, 1)
   store.openNamespace({ ...smallNamespace(), rank: { index: 0, count: 1 } })
