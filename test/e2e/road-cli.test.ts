@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import t from 'tap'
@@ -30,6 +30,22 @@ void t.test('every word has help with examples; an unknown one names the nearest
   t.match(wrong.stderr, /did you mean "status"/)
   t.end()
 })
+
+void t.test(
+  'the command of a checkout that is not set up says so, and one that is linked elsewhere finds its checkout',
+  (t) => {
+    const root = resolve(import.meta.dirname, '../..')
+    const directory = t.testdir({ bare: {}, linked: {} })
+    copyFileSync(join(root, 'terrace'), join(directory, 'bare', 'terrace'))
+    const bare = spawnSync('sh', [join(directory, 'bare', 'terrace'), 'status'], { encoding: 'utf8' })
+    t.equal(bare.status, 1)
+    t.match(bare.stderr, /is not set up yet: run "npm start"/)
+    symlinkSync(join(root, 'terrace'), join(directory, 'linked', 'terrace'))
+    const linked = spawnSync(join(directory, 'linked', 'terrace'), ['--help'], { encoding: 'utf8', cwd: '/' })
+    t.match(linked.stdout, /Usage: terrace/)
+    t.end()
+  },
+)
 
 void t.test('what cannot work is one clear sentence, and nothing is left behind', async (t) => {
   const directory = t.testdir({ 'model.txt': 'not a model', 'bad.json': '{"daemon": {"hostByte": 5}}' })
