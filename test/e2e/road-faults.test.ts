@@ -93,7 +93,10 @@ void t.test('faults under real engines', async (t) => {
       },
       { signal: abort.signal, headers: { 'x-terrace-worker': 'engine-1' } },
     )
-    for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break
+    // Not by a loop that is left: leaving it would end the request already.
+    const chunks = stream[Symbol.asyncIterator]()
+    for (let at = await chunks.next(); !at.done && !at.value.choices[0]?.delta.content; )
+      at = await chunks.next()
     const busy = async (): Promise<boolean> => {
       const slots = (await (await fetch(`${url}/slots`)).json()) as { is_processing: boolean }[]
       return slots.some(({ is_processing }) => is_processing)
