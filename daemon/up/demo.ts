@@ -10,7 +10,7 @@ import { type Asked, ask } from './ask.ts'
 import { questions, stationLog } from './document.ts'
 import { dataDirectoryOf } from './fields.ts'
 import { getJson } from './http.ts'
-import { readUpState, type UpState } from './state.ts'
+import { findUpState, readUpState, type UpState } from './state.ts'
 import { secondsText, textTable } from './table.ts'
 
 const demoFields = {
@@ -60,14 +60,8 @@ export async function demoMain(words: readonly string[], world: World): Promise<
     return 0
   }
   const options = settleOptions(demoFields, [given.values, optionsInEnvironment(demoFields, process.env)])
-  const data = dataDirectoryOf(options.data)
-  const state = readUpState(data)
-  if (state === null) {
-    process.stderr.write(
-      `terrace demo: nothing runs on ${data}: start "npm start" in another terminal, or give --data\n`,
-    )
-    return 1
-  }
+  const state = findUpState('demo', dataDirectoryOf(options.data))
+  if (state === null) return 1
   const document = stationLog(options.days, options.seed ?? Math.floor(world.random() * 2 ** 32))
   const rows: Row[] = []
   const step = async (name: string, worker: string, question: string): Promise<void> => {

@@ -34,3 +34,13 @@ export function readUpState(data: string): UpState | null {
   }
   return state
 }
+
+/** The state of the `up` that a word like `status` looks at; without one the person is told, and the word ends. */
+export function findUpState(word: string, data: string): UpState | null {
+  const state = readUpState(data)
+  if (state === null) {
+    const how = 'start "npm start" in another terminal, or give --data'
+    process.stderr.write(`terrace ${word}: nothing runs on ${data}: ${how}\n`)
+  }
+  return state
+}

@@ -8,7 +8,7 @@ import {
 import { optionHelp } from '../../tiers/block/option-help.ts'
 import { dataDirectoryOf } from './fields.ts'
 import { getJson } from './http.ts'
-import { readUpState, type UpState } from './state.ts'
+import { findUpState, type UpState } from './state.ts'
 import { statusView } from './view.ts'
 
 const statusFields = {
@@ -41,14 +41,8 @@ export async function statusMain(words: readonly string[], world: World): Promis
     return 0
   }
   const options = settleOptions(statusFields, [given.values, optionsInEnvironment(statusFields, process.env)])
-  const data = dataDirectoryOf(options.data)
-  const state = readUpState(data)
-  if (state === null) {
-    process.stderr.write(
-      `terrace status: nothing runs on ${data}: start "npm start" in another terminal, or give --data\n`,
-    )
-    return 1
-  }
+  const state = findUpState('status', dataDirectoryOf(options.data))
+  if (state === null) return 1
   if (options.json) {
     process.stdout.write(`${JSON.stringify(await gather(state, world), null, 2)}\n`)
     return 0

@@ -104,6 +104,15 @@ void t.test('every message comes back as it went', (t) => {
   t.end()
 })
 
+void t.test('what a frame keeps free must be zero, so that it can mean something later', (t) => {
+  for (const at of [5, 6, 7]) {
+    const frame = (frames[0] ?? new Uint8Array(0)).slice()
+    frame[at] = 1
+    t.equal(parse(frame), 'frame.zero: not zero', `byte ${at}`)
+  }
+  t.end()
+})
+
 void t.test('every truncation of every message is refused', (t) => {
   for (const [i, name] of names.entries()) {
     const frame = frames[i] ?? new Uint8Array(0)

@@ -1,28 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { posix } from 'node:path'
 import t from 'tap'
+import { root, sources, textOf } from '../tree.ts'
 
 /** Rules about the tree as a whole: they hold for a finished change, not for each step towards it. */
-
-const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
-
-function walk(folder: string): string[] {
-  const found: string[] = []
-  for (const entry of readdirSync(`${root}/${folder}`, { withFileTypes: true })) {
-    if (entry.name === 'node_modules' || (entry.name === 'build' && folder === 'addon')) continue
-    const path = posix.join(folder, entry.name)
-    if (entry.isDirectory()) found.push(...walk(path))
-    else found.push(path)
-  }
-  return found
-}
-
-const folders = ['addon', 'bench', 'daemon', 'router', 'test', 'tiers'].filter((name) =>
-  existsSync(`${root}/${name}`),
-)
-const files = [...folders.flatMap(walk), ...readdirSync(root).filter((name) => name.endsWith('.ts'))]
-const sources = files.filter((file) => file.endsWith('.ts'))
-const textOf = new Map(sources.map((file) => [file, readFileSync(`${root}/${file}`, 'utf8')]))
 
 void t.test('nothing is exported that nobody imports; a type may be, when a signature names it', (t) => {
   const users = new Map<string, Map<string, number>>()

@@ -1,10 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import t from 'tap'
+import { files, textOf } from '../tree.ts'
 
 /** The house rules, read from the tree. Each message carries its reason; each exception stands in one list, with its own. */
-
-const root = new URL('../..', import.meta.url).pathname.replace(/\/$/, '')
 
 /** Who may import whom: files of a zone may import their own zone and those listed. The longest prefix names the zone. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
@@ -41,24 +39,6 @@ const clockFiles: readonly { readonly file: RegExp; readonly why: string }[] = [
   { file: /^(test|bench)\//, why: 'tests and live measurements run in real time' },
   { file: /^terrace\.ts$/, why: 'hands the real World in' },
 ]
-
-function walk(folder: string): string[] {
-  const found: string[] = []
-  for (const entry of readdirSync(`${root}/${folder}`, { withFileTypes: true })) {
-    if (entry.name === 'node_modules' || (entry.name === 'build' && folder === 'addon')) continue
-    const path = posix.join(folder, entry.name)
-    if (entry.isDirectory()) found.push(...walk(path))
-    else found.push(path)
-  }
-  return found
-}
-
-const folders = ['addon', 'bench', 'daemon', 'router', 'test', 'tiers'].filter((name) =>
-  existsSync(`${root}/${name}`),
-)
-const files = [...folders.flatMap(walk), ...readdirSync(root).filter((name) => name.endsWith('.ts'))]
-const sources = files.filter((file) => file.endsWith('.ts'))
-const textOf = new Map(sources.map((file) => [file, readFileSync(`${root}/${file}`, 'utf8')]))
 
 function zoneOf(file: string): string | null {
   if (file === 'terrace.ts') return 'terrace'
