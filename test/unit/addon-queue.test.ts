@@ -262,13 +262,13 @@ void t.test('what is opened and closed leaves no descriptor, thread or memory be
     native.closePlace(place)
     await rig.close()
   }
-  const held = (): number[] => ['fd', 'task', 'maps'].map((what) => countOf(what))
   await cycle()
-  const before = held()
+  const before = { fd: countOf('fd'), task: countOf('task'), maps: countOf('maps') }
   for (let i = 0; i < 30; i++) await cycle()
-  const after = held()
-  t.strictSame(after.slice(0, 2), before.slice(0, 2), 'descriptors and threads')
-  t.ok((after[2] ?? 0) - (before[2] ?? 0) < 15, `${before[2]} maps before, ${after[2]} after`)
+  // Fewer is no leak: pipes of the children of earlier tests may still be closing.
+  t.ok(countOf('fd') <= before.fd, `${before.fd} descriptors before, ${countOf('fd')} after`)
+  t.ok(countOf('task') <= before.task, `${before.task} threads before, ${countOf('task')} after`)
+  t.ok(countOf('maps') - before.maps < 15, `${before.maps} maps before, ${countOf('maps')} after`)
 })
 
 function countOf(what: string): number {
