@@ -2,8 +2,8 @@ import { mkdirSync, rmdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errnoOf } from './errno.ts'
 
-/** Makes a folder of ours (mode 700) with those above it, and says which of them were not there, outermost first. Node's own recursive form never ends where a folder refuses to have
- *  entries with "no such file", as those of /proc do. */
+/** Makes a folder of ours (mode 700) with those above it, and says which of them were not there, outermost first. Node's own
+ *  recursive form never ends where a folder refuses to have entries with "no such file", as those of /proc do. */
 export function makeFolder(path: string): readonly string[] {
   const missing: string[] = []
   const made: string[] = []
