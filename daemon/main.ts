@@ -58,9 +58,9 @@ export async function daemonMain(argv: readonly string[], world: World): Promise
 }
 
 function announce(config: DaemonConfig, running: RunningDaemon, log: Log): void {
-  const { adminPort, isFresh: fresh } = running
+  const { adminPort } = running
   const { node, socket, door, data } = config
-  const ready = { ready: true, pid: process.pid, node, adminPort, socket, door, data, fresh }
+  const ready = { ready: true, pid: process.pid, node, adminPort, socket, door, data }
   try {
     writeFileSync(join(data, readyFile), `${JSON.stringify(ready)}\n`, { mode: 0o600 })
   } catch (error) {

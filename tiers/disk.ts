@@ -87,8 +87,8 @@ export class DiskTier implements ColdTier {
     this.#arena = new Arena(segmentCount * opened.slab.segmentBytes, opened.slab.segmentBytes)
     const rowMax = rowMaxFor(byteCount)
     const chance = (): number => Math.floor(world.random() * 2 ** 32)
-    const made = policy.make({ rowMax, capacityBlocks: rowMax, chance })
-    this.#table = new BlockTable(this.#arena, made, policy.flat?.order ?? 'tree', rowMax, diskSlotBytes)
+    const make = (capacityBlocks: number) => policy.make({ rowMax, capacityBlocks, chance })
+    this.#table = new BlockTable(this.#arena, make, policy.flat?.order ?? 'tree', rowMax, diskSlotBytes)
     this.#chooser = new VictimChooser(this.#table, this.#arena)
     this.#rest = new Rest(world, () => meter.add('terrace_tier_rests_total', { tier: 'nvme' }))
   }
@@ -104,6 +104,10 @@ export class DiskTier implements ColdTier {
   /** Tells the policy that a request walked a chain. */
   visit(keys: readonly BlockKey[], readyCount: number): void {
     this.#table.visit(keys, readyCount, this.#options.world.nowMs())
+  }
+
+  reorder(keys: readonly BlockKey[]): void {
+    this.#table.reorder(keys)
   }
 
   /** Every block that can be read now; the scrubber walks them. */
@@ -196,11 +200,14 @@ export class DiskTier implements ColdTier {
     const results: WriteResult[] = []
     const writing: Writing[] = []
     const evicted: BlockKey[] = []
+    const above = blocks.map(({ seal }) => seal.parent).filter((parent) => parent !== null)
+    const claimed = this.#table.wantChain(above)
     for (const [at, wanted] of blocks.entries()) {
-      const claimed = this.#claim(wanted, evicted)
-      if (claimed.as === 'claimed') writing.push({ wanted, row: claimed.row, slot: claimed.slot, at })
-      else results[at] = claimed
+      const slot = this.#claim(wanted, evicted)
+      if (slot.as === 'claimed') writing.push({ wanted, row: slot.row, slot: slot.slot, at })
+      else results[at] = slot
     }
+    claimed()
     if (evicted.length > 0) this.#tell({ kind: 'gone', keys: evicted, why: 'evicted' })
     await Promise.all([this.#catalog.remove(evicted), this.#removals, this.#saveTable()])
     const ends = await Promise.all(writing.map((one) => this.#writeOne(one)))

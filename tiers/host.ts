@@ -49,8 +49,8 @@ export class HostTier {
     this.arena = new Arena(byteCount)
     const rowMax = rowMaxFor(byteCount)
     const chance = (): number => Math.floor(world.random() * 2 ** 32)
-    const made = policy.make({ rowMax, capacityBlocks: rowMax, chance })
-    this.table = new BlockTable(this.arena, made, policy.flat?.order ?? 'tree', rowMax, pageRounded)
+    const make = (capacityBlocks: number) => policy.make({ rowMax, capacityBlocks, chance })
+    this.table = new BlockTable(this.arena, make, policy.flat?.order ?? 'tree', rowMax, pageRounded)
     this.#chooser = new VictimChooser(this.table, this.arena)
     try {
       this.region = native.openMemory(byteCount)

@@ -36,17 +36,15 @@ export class KeepFlow {
       Math.min(planBlocksMax, Math.floor(host.arena.slotsMax(opened.blockBytes) / 4)),
     )
     run.refuse('parent_absent', wanted.blockCount - identities.length)
-    for (let first = 0; first < identities.length; first += groupMax) {
-      const group = identities.slice(first, first + groupMax)
-      if (run.drop !== 'none' || !this.#hasParent(group)) {
-        run.refuse('parent_absent', identities.length - first)
-        break
-      }
-      await run.take(group)
-      this.#kept(group.filter(({ key }) => tierOf(this.#parts, key) !== null))
-    }
     const end = Math.min(keys.length, wanted.firstBlock + wanted.blockCount)
-    this.#parts.visited(keys.slice(0, end), end - run.dropped)
+    const chain = keys.slice(0, end)
+    const arrived = host.table.wantChain(chain)
+    try {
+      await this.#takeAll(run, identities, groupMax)
+    } finally {
+      arrived()
+    }
+    this.#parts.visited('store', chain, end - run.dropped)
     const { meter } = this.#parts
     meter.add('terrace_store_wanted_blocks_total', {}, wanted.blockCount)
     meter.add('terrace_store_stored_blocks_total', {}, run.stored)
@@ -56,6 +54,19 @@ export class KeepFlow {
       alreadyBlocks: run.already,
       droppedBlocks: run.dropped,
       drop: run.drop,
+    }
+  }
+
+  /** Group by group, root first, up to the first that cannot be kept: nothing behind it could be found. */
+  async #takeAll(run: KeepRun, identities: readonly Identity[], groupMax: number): Promise<void> {
+    for (let first = 0; first < identities.length; first += groupMax) {
+      const group = identities.slice(first, first + groupMax)
+      if (run.drop !== 'none' || !this.#hasParent(group)) {
+        run.refuse('parent_absent', identities.length - first)
+        break
+      }
+      await run.take(group)
+      this.#kept(group.filter(({ key }) => tierOf(this.#parts, key) !== null))
     }
   }
 

@@ -63,10 +63,12 @@ export class LoadFlow {
       msOf: this.#msOf,
     })
     const run = new LoadRun(this.#parts, this.#climber, opened, keys, place, wanted)
-    const stop =
-      plan.groups.length === 0 ? null : await run.all(plan.groups, this.#parts.book.routesOf(opened, tokens))
     const end = wanted.firstBlock + count
-    this.#parts.visited(keys.slice(0, end), run.ready === 0 ? 0 : wanted.firstBlock + run.ready)
+    const chain = keys.slice(0, end)
+    const arrived = host.table.wantChain(chain)
+    const routes = plan.groups.length === 0 ? [] : this.#parts.book.routesOf(opened, tokens)
+    const stop = await run.all(plan.groups, routes).finally(arrived)
+    this.#parts.visited('load', chain, run.ready === 0 ? 0 : wanted.firstBlock + run.ready)
     this.#count(count, run, stop ?? plan.stop, startMs)
     return {
       readyBlocks: run.ready,

@@ -12,6 +12,7 @@ import type { Parts } from './parts.ts'
 import { type PolicyEntry, policyNamed } from './policy/register.ts'
 import { Residents } from './residents.ts'
 import { Runner } from './run.ts'
+import { SameRequest } from './same-request.ts'
 import { Scrub } from './scrub.ts'
 import type { ColdTier } from './tier.ts'
 import { TieredStore } from './tiered-store.ts'
@@ -56,7 +57,14 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
     const cold: ColdTier[] = [disk, s3].filter((tier) => tier !== null)
     for (const tier of cold) tier.onChange((change) => residents[tier.name].take(change))
     for (const opened of book.all()) s3?.openNamespace?.(opened.fingerprint)
-    const visited: Parts['visited'] = (keys, readyCount) => {
+    const requests = new SameRequest()
+    const visited: Parts['visited'] = (ask, keys, readyCount) => {
+      if (ask === 'load') requests.loaded(keys)
+      if (ask === 'store' && requests.stored(keys) === 'same') {
+        host.table.reorder(keys)
+        disk?.reorder(keys)
+        return
+      }
       host.table.visit(keys, readyCount, world.nowMs())
       disk?.visit(keys, readyCount)
     }

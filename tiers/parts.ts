@@ -25,8 +25,8 @@ export type Parts = {
   /** Nearest first. */
   readonly cold: readonly ColdTier[]
   readonly residents: Readonly<Record<ColdTier['name'], Residents>>
-  /** Tells the tiers that keep an order of use that a request walked a chain, from its root on. */
-  readonly visited: (keys: readonly BlockKey[], readyCount: number) => void
+  /** Tells the tiers that keep an order of use that an ask walked a chain, from its root on. */
+  readonly visited: (ask: 'load' | 'store', keys: readonly BlockKey[], readyCount: number) => void
 }
 
 /** The nearest tier that could give the block now, or null. */

@@ -25,7 +25,8 @@ export class VictimChooser {
     if (this.#arena.segmentsOf(slotBytes) === 0) return this.#takeOver(slotBytes)
     const mine = this.#table.victim(nowMs, (held) => this.#slotBytesAt(held.state.slot.index) === slotBytes)
     const oldest = this.#table.victim(nowMs)
-    if (oldest !== noRow && oldest !== mine) {
+    // Another block of the same size says nothing: a policy that draws at random names a different one each time.
+    if (oldest !== noRow && this.#slotBytesOf(oldest) !== slotBytes) {
       const envy = (this.#envy.get(slotBytes) ?? 0) + 1
       this.#envy.set(slotBytes, envy)
       if (envy >= Math.floor(segmentBytes / slotBytes)) {
@@ -56,6 +57,10 @@ export class VictimChooser {
       rows.push(row)
     }
     return rows
+  }
+
+  #slotBytesOf(row: Row): number {
+    return this.#slotBytesAt(this.#table.at(row).state.slot.index)
   }
 
   #slotBytesAt(index: Parameters<Arena['segmentOf']>[0]): number {

@@ -44,7 +44,9 @@ export type Pinned = {
 export class BlockTable {
   readonly leases = new LeaseBook()
   readonly #arena: Arena
-  readonly #policy: EvictionPolicy
+  readonly #makePolicy: (capacityBlocks: number) => EvictionPolicy
+  /** Made with the first block: only then is it known how many of its size the tier holds. */
+  #policy: EvictionPolicy | null = null
   readonly #slotBytesOf: (payloadBytes: number) => number
   readonly #rows: (Held | null)[]
   readonly #byKey = new Map<BlockKey, Row>()
@@ -54,18 +56,20 @@ export class BlockTable {
   /** Rows the policy was told about. */
   readonly #known = new Set<Row>()
   readonly #order: VisitOrder
+  /** Keys of chains of which more is on its way, here or not yet, with how many wait for it. */
+  readonly #wanted = new Map<BlockKey, number>()
   #sealedCount = 0
   #waiting: (() => void)[] = []
 
   constructor(
     arena: Arena,
-    policy: EvictionPolicy,
+    makePolicy: (capacityBlocks: number) => EvictionPolicy,
     order: VisitOrder,
     rowMax: number,
     slotBytesOf: (payloadBytes: number) => number,
   ) {
     this.#arena = arena
-    this.#policy = policy
+    this.#makePolicy = makePolicy
     this.#order = order
     this.#rowMax = rowMax
     this.#slotBytesOf = slotBytesOf
@@ -185,7 +189,7 @@ export class BlockTable {
     assert(state.at === 'sealed', 'only a sealed block is dropped')
     this.#unindex(identity.key, row)
     this.#sealedCount -= 1
-    if (this.#known.delete(row)) this.#policy.onDrop(row, evicted, nowMs)
+    if (this.#known.delete(row)) this.#policy?.onDrop(row, evicted, nowMs)
     this.#rows[row] = { identity, state: { at: 'draining', slot: state.slot, pins: state.pins } }
     if (state.pins === 0) this.#free(row, this.at(row))
     return identity
@@ -197,7 +201,10 @@ export class BlockTable {
       const held = this.#rows[row]
       return held?.state.at !== 'sealed' || held.state.pins > 0 || !mayLeave(held)
     }
-    return this.#policy.victim(isHeld, nowMs)
+    const isWanted = (row: Row): boolean => isHeld(row) || this.#wanted.has(this.at(row).identity.key)
+    const row = this.#policy?.victim(isWanted, nowMs) ?? noRow
+    if (row !== noRow || this.#wanted.size === 0) return row
+    return this.#policy?.victim(isHeld, nowMs) ?? noRow
   }
 
   /** Makes sealed blocks known to the policy, so that they can be evicted. Root first; the policy gets them in its
@@ -208,7 +215,9 @@ export class BlockTable {
       const row = this.sealedRowOf(key)
       if (row !== noRow && !this.#known.has(row)) fresh.push(row)
     }
-    if (fresh.length === 0) return
+    const [first] = fresh
+    if (first === undefined) return
+    this.#policy ??= this.#makePolicy(this.#capacityFor(this.at(first).identity.payloadBytes))
     this.#policy.onVisit(new Int32Array(0), 0, 0, nowMs)
     for (const row of this.#order === 'leaf-first' ? fresh.reverse() : fresh) {
       const { key, parent, position } = this.at(row).identity
@@ -222,15 +231,30 @@ export class BlockTable {
 
   /** Tells the policy that a request walked this chain, from its root on. */
   visit(keys: readonly BlockKey[], readyCount: number, nowMs: number): void {
-    const rows = new Int32Array(keys.length)
-    for (const [i, key] of keys.entries()) {
-      const row = this.sealedRowOf(key)
-      rows[i] = this.#known.has(row) ? row : noRow
-    }
+    if (this.#policy === null) return
+    const rows = this.#knownRows(keys)
     // Names of absent blocks too: a policy learns from what was evicted or not yet stored.
     const names = Float64Array.from(keys, nameOf)
     this.#policy.onVisit(rows, rows.length, readyCount, nowMs, { ...noNotes, names })
     this.#policy.onVisitEnd()
+  }
+
+  /** Tells the policy that a request it was told of has brought in more of this chain. */
+  reorder(keys: readonly BlockKey[]): void {
+    this.#policy?.reorder?.(this.#knownRows(keys), keys.length)
+  }
+
+  /** Until the answer is called, blocks of this chain leave only when nothing else can: more of it is on its way, and a
+   *  block without those before it is of no use. */
+  wantChain(keys: readonly BlockKey[]): () => void {
+    for (const key of keys) this.#wanted.set(key, (this.#wanted.get(key) ?? 0) + 1)
+    return () => {
+      for (const key of keys) {
+        const left = (this.#wanted.get(key) ?? 1) - 1
+        if (left === 0) this.#wanted.delete(key)
+        else this.#wanted.set(key, left)
+      }
+    }
   }
 
   /** Every block that can be read now. */
@@ -253,6 +277,18 @@ export class BlockTable {
     }
     assert(owners === this.#bySlot.size, 'every slot in use has a row')
     assert(owners + this.#freeRows.length === this.#rows.length, 'a row is in use or free')
+  }
+
+  #knownRows(keys: readonly BlockKey[]): Int32Array {
+    return Int32Array.from(keys, (key) => {
+      const row = this.sealedRowOf(key)
+      return this.#known.has(row) ? row : noRow
+    })
+  }
+
+  #capacityFor(payloadBytes: number): number {
+    const slots = this.#arena.slotsMax(this.#slotBytesOf(payloadBytes))
+    return Math.max(1, Math.min(slots, this.#rowMax))
   }
 
   #place(identity: Identity, state: BlockState): Row {

@@ -14,8 +14,8 @@ function tableOf(policyName = 'lru'): { table: BlockTable; arena: Arena } {
   const arena = new Arena(slots * slotPageBytes, slots * slotPageBytes)
   const policy = policyNamed(policyName)
   if (policy === null) throw new Error('no policy')
-  const made = policy.make({ rowMax: 32, capacityBlocks: 32, chance: () => 1 })
-  return { arena, table: new BlockTable(arena, made, policy.flat?.order ?? 'tree', 32, () => slotPageBytes) }
+  const make = (capacityBlocks: number) => policy.make({ rowMax: 32, capacityBlocks, chance: () => 1 })
+  return { arena, table: new BlockTable(arena, make, policy.flat?.order ?? 'tree', 32, () => slotPageBytes) }
 }
 
 function identityOf(n: number): Identity {

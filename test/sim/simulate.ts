@@ -56,7 +56,7 @@ export function mixOf(world: SimWorld): Mix {
     hostSlots: 8 + Math.floor(chance() * 24),
     nvmeBytes: chance() < 0.85 ? 131_072 + (8 + Math.floor(chance() * 40)) * 8_192 : 0,
     s3: chance() < 0.6,
-    policy: chance() < 0.6 ? 'lru' : 'lru-leaf-only',
+    policy: policyOf(chance()),
     namespaces,
     lives: 1 + Math.floor(chance() * 4),
     catalogLost: chance() < 0.3,
@@ -124,6 +124,11 @@ export async function simulate(seed: number, operations: number): Promise<SimRes
     damagedBlocks: totals.damaged,
     injectedDamage: totals.injected,
   }
+}
+
+function policyOf(chance: number): string {
+  if (chance < 0.4) return 'lru'
+  return chance < 0.6 ? 'lru-leaf-only' : 'terrace'
 }
 
 /** Ends at some moment after so many requests. */

@@ -39,6 +39,9 @@ function classTree(): Int32Array {
   return parents
 }
 
+/** The blocks that a tier holds now. */
+export type Residents = { readonly count: number; isResident(number: Row): boolean }
+
 /** What is known of every block that was seen lately, resident or not, and the curves learned from it. */
 export class BlockMemory {
   readonly curves = new ReuseCurves(classTree())
@@ -57,14 +60,14 @@ export class BlockMemory {
   readonly #knownMax: number
   /** Told when a number is forgotten, so that it may name another block. */
   readonly #onForget: (number: Row) => void
-  readonly #isResident: (number: Row) => boolean
+  readonly #residents: Residents
   turnNow = 0
   #knownAhead = 0
 
   constructor(
     numberMax: number,
     capacityBlocks: number,
-    isResident: (number: Row) => boolean,
+    residents: Residents,
     onForget: (number: Row) => void,
   ) {
     this.#uses = new Int32Array(numberMax)
@@ -76,7 +79,7 @@ export class BlockMemory {
     this.#branches = new Uint8Array(numberMax)
     this.#order = new RowLists(numberMax, 1)
     this.#knownMax = rememberedCount(capacityBlocks)
-    this.#isResident = isResident
+    this.#residents = residents
     this.#onForget = onForget
   }
 
@@ -161,9 +164,11 @@ export class BlockMemory {
 
   /** Forgets what was used longest ago, beyond the bound. A resident block stays known: it moves to the head. */
   #forgetOldest(nowMs: number): void {
-    for (let over = this.#order.lengthOf(remembered) - this.#knownMax; over > 0; over -= 1) {
+    // A tier may come to hold more blocks than was thought; they stay known, and some absent ones beside them.
+    const knownMax = Math.max(this.#knownMax, this.#residents.count + rememberedMin)
+    for (let over = this.#order.lengthOf(remembered) - knownMax; over > 0; over -= 1) {
       const number = this.#order.tail(remembered)
-      if (this.#isResident(number)) this.#order.refresh(remembered, number)
+      if (this.#residents.isResident(number)) this.#order.refresh(remembered, number)
       else this.forget(number, nowMs)
     }
   }

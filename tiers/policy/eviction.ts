@@ -36,6 +36,9 @@ export interface EvictionPolicy {
   /** A request walked this chain: `rows[0..count)`, root first, `noRow` (or a row that is not resident) where a
    *  block is absent. The first `readyCount` were ready (hits). Resident rows behind the first gap count as touched. */
   onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number, notes?: VisitNotes): void
+  /** A request that was told of has brought in more blocks: where the order of residence alone decides, the blocks of its
+   *  chain come newest again, so that none of them leaves before those behind it. It is no further use. */
+  reorder?(rows: Int32Array, count: number): void
   /** A block became resident. `parent` is the row of the block before it (`noRow` for a root or when the parent
    *  is not resident), `position` its index in the chain, `chainLength` the length of the request's chain.
    *  `name` is as in `VisitNotes.names`: policies that remember what they evicted recognise it by this number. */
@@ -55,6 +58,7 @@ export interface EvictionPolicy {
 export type PolicySizes = {
   /** Rows are below this number. */
   readonly rowMax: number
+  /** Blocks the tier holds when it is full, as far as anybody can tell: where sizes differ it may come to hold more. */
   readonly capacityBlocks: number
   readonly chance: () => number
   /** True when a row always means the same block, resident or not, so that rows are names (the bench's nodes).

@@ -40,6 +40,14 @@ export class FlatEviction implements EvictionPolicy {
     }
   }
 
+  reorder(rows: Int32Array, count: number): void {
+    for (let step = 0; step < count; step += 1) {
+      const row = rows[this.#order === 'leaf-first' ? count - 1 - step : step] as number
+      const number = row === noRow ? -1 : (this.#numberOf[row] as number)
+      if (number >= 0) this.#flat.reorder?.(number)
+    }
+  }
+
   onAdd(row: Row, _parent: Row, position: number, _chainLength: number, _nowMs: number, name?: number): void {
     const number = this.#take(name)
     this.#numberOf[row] = number

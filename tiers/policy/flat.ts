@@ -7,6 +7,8 @@ import type { Row } from './eviction.ts'
 export interface FlatPolicy {
   /** A resident block was used. */
   touch(row: Row): void
+  /** A resident block comes newest, without being used; absent where the order of use is not what decides. */
+  reorder?(row: Row): void
   /** A block will be brought in. Policies with ghost memory adapt here. */
   miss(row: Row): void
   victim(held: (row: Row) => boolean, incoming: Row): Row

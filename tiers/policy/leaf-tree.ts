@@ -10,6 +10,7 @@ export class LeafTree {
   readonly #birth: Int32Array
   readonly #parentBirth: Int32Array
   #births = 0
+  #count = 0
   /** 0 absent, 1 resident, 2 resident and on the path. */
   readonly #state: Uint8Array
   #path = new Int32Array(64)
@@ -21,6 +22,11 @@ export class LeafTree {
     this.#birth = new Int32Array(rowMax)
     this.#parentBirth = new Int32Array(rowMax)
     this.#state = new Uint8Array(rowMax)
+  }
+
+  /** Resident rows. */
+  get count(): number {
+    return this.#count
   }
 
   isResident(row: Row): boolean {
@@ -71,6 +77,7 @@ export class LeafTree {
   add(row: Row, parent: Row): void {
     this.#state[row] = 1
     this.#children[row] = 0
+    this.#count += 1
     this.#births += 1
     this.#birth[row] = this.#births
     const under = this.isResident(parent) ? parent : noRow
@@ -85,6 +92,7 @@ export class LeafTree {
   /** Removes a row; its children become roots of their own. Returns the parent when that is a leaf now. */
   drop(row: Row): Row {
     this.#state[row] = 0
+    this.#count -= 1
     const parent = this.#parent[row] as number
     this.#parent[row] = noRow
     if (parent === noRow || !this.isResident(parent)) return noRow

@@ -16,6 +16,10 @@ export class Lru implements FlatPolicy {
     this.#lists.refresh(all, row)
   }
 
+  reorder(row: Row): void {
+    this.#lists.refresh(all, row)
+  }
+
   miss(_row: Row): void {}
 
   victim(held: (row: Row) => boolean): Row {
@@ -36,4 +40,6 @@ export class Lru implements FlatPolicy {
 /** First in, first out: a use changes nothing. */
 export class Fifo extends Lru {
   override touch(_row: Row): void {}
+
+  override reorder(_row: Row): void {}
 }

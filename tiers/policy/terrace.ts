@@ -28,8 +28,9 @@ export class Terrace implements RememberingPolicy {
   readonly #memory: BlockMemory
   readonly #tree: LeafTree
   readonly #leaves: LeafSet
-  readonly #relearnEvery: number
   #evictions = 0
+  /** Evictions at which the curves are learned next. */
+  #relearnAt = 0
   /** What all visits so far added to the clock. */
   #clockMs = 0
   #learned = false
@@ -42,13 +43,8 @@ export class Terrace implements RememberingPolicy {
     this.#chance = sizes.chance
     this.#tree = new LeafTree(sizes.rowMax)
     this.#leaves = new LeafSet(sizes.rowMax)
-    this.#memory = new BlockMemory(
-      sizes.rowMax,
-      sizes.capacityBlocks,
-      (number) => this.#tree.isResident(number),
-      onForget,
-    )
-    this.#relearnEvery = Math.max(relearnEvictionsMin, Math.floor(sizes.capacityBlocks / 4))
+    this.#memory = new BlockMemory(sizes.rowMax, sizes.capacityBlocks, this.#tree, onForget)
+    this.#relearnAt = this.#relearnAfter(sizes.capacityBlocks)
   }
 
   onVisit(
@@ -58,10 +54,10 @@ export class Terrace implements RememberingPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
-    this.#clockMs += visitMs
     this.#path = rows
     this.#pathLength = count
     this.#nextAt = readyCount
+    if (count > 0) this.#clockMs += visitMs
     this.#memory.visit(rows, count, this.#at(nowMs), notes.hint)
     for (let at = 0; at < count; at += 1) {
       const row = rows[at] as number
@@ -88,9 +84,14 @@ export class Terrace implements RememberingPolicy {
     if (parent !== noRow) this.#leaves.add(parent)
     if (!evicted) return
     this.#evictions += 1
-    if (this.#evictions % this.#relearnEvery !== 0) return
+    if (this.#evictions < this.#relearnAt) return
+    this.#relearnAt += this.#relearnAfter(this.#tree.count + 1)
     this.#memory.relearn(this.#at(nowMs))
     this.#learned = true
+  }
+
+  #relearnAfter(blocks: number): number {
+    return Math.max(relearnEvictionsMin, Math.floor(blocks / 4))
   }
 
   victim(held: (row: Row) => boolean, nowMs: number): Row {
