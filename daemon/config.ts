@@ -76,7 +76,7 @@ export const daemonFields = {
   },
   policy: {
     unit: 'text',
-    fallback: 'lru',
+    fallback: 'terrace',
     choices: policies.map((entry) => entry.name),
     about: 'Which block leaves a full tier first. "terrace bench policies" explains the names.',
   },

@@ -40,7 +40,7 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
   const { native, world, meter, s3 } = options
   const policy = policyNamed(options.policy)
   if (policy === null) {
-    throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${options.policy} is not known: use lru` })
+    throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${options.policy} is not known: use terrace` })
   }
   const book = new NamespaceBook(options.clusterSecret, native)
   const announcer = new Announcer(book)

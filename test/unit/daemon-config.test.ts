@@ -46,7 +46,7 @@ void t.test('without a word everything is settled', async (t) => {
     nvmeBytes: 8 * gib,
     node: 'node-1',
     adminPort: 0,
-    policy: 'lru',
+    policy: 'terrace',
     s3: null,
     natsUrl: null,
   })
