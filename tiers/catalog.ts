@@ -14,7 +14,7 @@ export type CatalogEntry = { readonly seal: Seal; readonly index: SlotIndex }
  *  the next start, and is then made anew from the data. */
 export interface Catalog {
   readonly state: 'on' | 'off'
-  /** Why it is off; empty while it is on. */
+  /** Why it is off; empty while it is on, and until a failed commit has told its cause. */
   readonly why: string
   /** Everything written under this slab, or null when the catalog cannot say: then the slab is scanned. */
   entriesOf(slabId: string): Promise<readonly CatalogEntry[] | null>
@@ -29,6 +29,10 @@ export interface Catalog {
 /** Longest wait for one call, in milliseconds. Why: after some failures lmdb never settles a write again. */
 const callMsMax = 5_000
 const probeMsMax = 30_000
+/** A failed commit of lmdb rejects what it was asked for first, and says its cause a moment later, elsewhere: so long it is
+ *  waited for, in milliseconds. */
+const causeMsMax = 1_000
+const causeToCome = ''
 const recordBytes = sealByteCount + 8
 /** Sorts before every block key of the same length or more, and is shorter than one. */
 const slabIdKey = Buffer.from([0])
@@ -102,6 +106,7 @@ class LmdbCatalog implements Catalog {
   readonly #world: World
   #database: RootDatabase<Buffer, Buffer> | null
   #why: string
+  #forgetCause: () => void = () => undefined
   /** A failed commit of lmdb also rejects promises that nobody can reach; unhandled they would end the process. */
   readonly #orphan = (reason: unknown): void => {
     const isOurs =
@@ -165,6 +170,7 @@ class LmdbCatalog implements Catalog {
 
   async close(): Promise<void> {
     const database = this.#database
+    this.#forgetCause()
     this.#database = null
     this.#why = 'closed'
     if (database !== null)
@@ -202,9 +208,14 @@ class LmdbCatalog implements Catalog {
   /** From here on the file is stale: it must not be believed at the next start. */
   #off(why: string): void {
     const database = this.#database
-    if (database === null) return
+    if (database === null) {
+      if (this.#why === causeToCome) this.#why = why
+      return
+    }
     this.#database = null
     this.#why = why
+    if (why === causeToCome)
+      this.#forgetCause = this.#world.after(causeMsMax, () => this.#off('a commit failed'))
     void quiet(database.close())
     void import('node:fs/promises').then(({ rm }) => quiet(rm(this.#path, { recursive: true, force: true })))
   }
@@ -220,6 +231,16 @@ async function quiet(work: Promise<unknown>): Promise<void> {
   await work.catch(() => undefined)
 }
 
+/** The few words that count failures of a catalog, out of what lmdb or the system said. */
+export function catalogFailureOf(why: string): string {
+  if (/ENOSPC|EDQUOT|No space left|quota/i.test(why)) return 'no_space'
+  if (/EFBIG|File too large|MDB_MAP_FULL/i.test(why)) return 'file_limit'
+  if (/EIO|Input\/output/i.test(why)) return 'drive'
+  if (why === 'no answer') return 'no_answer'
+  return why === 'damaged' ? 'damaged' : 'other'
+}
+
 function nameOf(error: unknown): string {
-  return error instanceof Error ? error.message.slice(0, 120) : 'unknown'
+  const isCause = error instanceof Error && !('commitError' in error)
+  return isCause ? error.message.slice(0, 120) : causeToCome
 }

@@ -6,7 +6,7 @@ import { KvFailure } from './block/failures.ts'
 import type { BlockKey, NamespaceId, Slot } from './block/id.ts'
 import { slotPageBytes } from './block/limits.ts'
 import { type Damage, damageOf, readSeal, type Seal, sealByteCount, writeSeal } from './block/seal.ts'
-import type { Catalog, CatalogEntry } from './catalog.ts'
+import { type Catalog, type CatalogEntry, catalogFailureOf } from './catalog.ts'
 import type { SlabFile, StoreFiles } from './files.ts'
 import { rowMaxFor } from './host.ts'
 import type { StoreMeter } from './metrics.ts'
@@ -72,6 +72,7 @@ export class DiskTier implements ColdTier {
   readonly #unproved = new Set<BlockKey>()
   readonly #listeners: ((change: TierChange) => void)[] = []
   #slab: SegmentTable
+  #isCatalogLost = false
   #tableWrite: Promise<void> = Promise.resolve()
   /** Removals from the catalog that a reuse of the slots has to wait for. */
   #removals: Promise<void> = Promise.resolve()
@@ -248,7 +249,7 @@ export class DiskTier implements ColdTier {
   }
 
   usage(): TierUsage {
-    this.#options.meter.set('terrace_tier_catalog_on', {}, this.#catalog.state === 'on' ? 1 : 0)
+    this.#measureCatalog()
     const { state, why } =
       this.#rest.leftMs > 0
         ? ({ state: 'resting', why: this.#rest.why } as const)
@@ -260,6 +261,15 @@ export class DiskTier implements ColdTier {
       state,
       why,
     }
+  }
+
+  #measureCatalog(): void {
+    const { meter } = this.#options
+    const isOn = this.#catalog.state === 'on'
+    meter.set('terrace_tier_catalog_on', {}, isOn ? 1 : 0)
+    if (isOn || this.#isCatalogLost || this.#catalog.why === '') return
+    this.#isCatalogLost = true
+    meter.add('terrace_tier_catalog_failed_total', { why: catalogFailureOf(this.#catalog.why) })
   }
 
   readMsOf(byteCount: number): number | null {

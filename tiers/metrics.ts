@@ -111,6 +111,12 @@ export const storeMetrics = {
     labels: [],
     about: '1 while the catalog is used, 0 once it was switched off.',
   },
+  terrace_tier_catalog_failed_total: {
+    kind: 'counter',
+    labels: ['why'],
+    about:
+      'Times the catalog was switched off, by what failed: the next start reads the seals in the slab instead.',
+  },
   terrace_tier_scrubbed_blocks_total: {
     kind: 'counter',
     labels: [],

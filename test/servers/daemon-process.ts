@@ -41,12 +41,15 @@ export function smallDaemon(folder: string): string[] {
   return [...data, '--host-bytes', '64MiB', '--nvme-bytes', '0']
 }
 
-/** Starts the process and does not wait. */
+/** Starts the process and does not wait. `lead` are words before the command. */
 export function spawnDaemon(
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  lead: readonly string[] = [],
 ): ChildProcess {
-  return spawn(process.execPath, ['--input-type=module', '-e', launcher, '--', ...words], {
+  const node = [process.execPath, '--input-type=module', '-e', launcher, '--', ...words]
+  const [command = '', ...rest] = [...lead, ...node]
+  return spawn(command, rest, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH ?? '', HOME: '/nonexistent', ...environment },
   })
@@ -70,8 +73,9 @@ export async function startDaemonProcess(
   t: Test,
   words: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  lead: readonly string[] = [],
 ): Promise<DaemonProcess> {
-  const child = spawnDaemon(['--ready-json', '--parent-pipe', ...words], environment)
+  const child = spawnDaemon(['--ready-json', '--parent-pipe', ...words], environment, lead)
   const output = outputOf(child)
   let code: number | null = null
   const ended = new Promise<void>((resolve) => {
