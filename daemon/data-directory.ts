@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path'
 import { KvFailure } from '../tiers/block/failures.ts'
 import { errnoOf } from './errno.ts'
-import { makeFolder } from './folder.ts'
+import { makeFolder, removeFolders } from './folder.ts'
 import {
   identityFrom,
   identityOfThisProcess,
@@ -25,46 +25,100 @@ const version = 'terrace-data-1'
 const versionFile = 'version'
 const lockFile = 'daemon.lock'
 
-type DataDirectory = {
+/** Everything a daemon makes in its data directory, besides the lock: what a start that was refused takes back. */
+const daemonFiles = [
+  ...[versionFile, 'nvme.slab', 'catalog', 'namespaces.json'],
+  ...['daemon-id', 'daemon.json', 'daemon.sock', 'daemon.sock.door'],
+].flatMap((name) => [name, `${name}.new`])
+
+export type DataDirectory = {
   readonly path: string
+  /** Whether nothing of a daemon was in it: no start before this one came far enough. */
+  readonly isFresh: boolean
   /** Gives the directory back: another daemon may have it. */
   release(): void
+  /** Gives it back as it was found, without what a start that came to nothing has put there. */
+  abandon(): void
+  /** Gives it back without anything of a daemon. */
+  erase(): void
 }
 
 /** Creates the directory where it is missing, checks that it is ours, writable and of our format, and takes it for this process.
  *  Throws KVT_DATA_*; then nothing of ours is left in it but what was there before. */
 export function takeDataDirectory(path: string): DataDirectory {
-  prepare(path)
+  const prepared = prepareDataDirectory(path)
   const lock = join(path, lockFile)
-  takeLock(path, lock)
+  const release = (): void => rmSync(lock, { force: true })
+  try {
+    takeLock(path, lock)
+  } catch (error) {
+    prepared.undo()
+    throw error
+  }
+  // Looked at under the lock: what another daemon put here a moment ago is no part of this start.
+  const found = new Set(readdirSync(path))
+  const leave = (isSpared: (name: string) => boolean): void => {
+    for (const name of daemonFiles) if (!isSpared(name)) removeFile(join(path, name))
+    release()
+    prepared.undo()
+  }
+  const abandon = (): void => leave((name) => found.has(name))
   try {
     checkVersion(path)
   } catch (error) {
-    rmSync(lock, { force: true })
-    throw error
+    abandon()
+    if (error instanceof KvFailure) throw error
+    throw unwritable(path, errnoOf(error))
   }
-  return { path, release: () => rmSync(lock, { force: true }) }
+  const isFresh = !daemonFiles.some((name) => found.has(name))
+  return { path, isFresh, release, abandon, erase: () => leave(() => false) }
 }
 
-function prepare(path: string): void {
+/** Never throws: it runs where something has failed already, and has nobody to tell. */
+function removeFile(file: string): void {
   try {
-    makeFolder(path)
+    rmSync(file, { recursive: true, force: true })
+  } catch {
+    // It stays, as on a drive that became read-only.
+  }
+}
+
+/** Makes the directory ours alone. `undo` makes that undone, as long as nothing has been put into it. */
+export function prepareDataDirectory(path: string): { undo(): void } {
+  let made: readonly string[] = []
+  let openMode: number | null = null
+  const undo = (): void => {
+    if (openMode !== null && statSync(path, { throwIfNoEntry: false }) !== undefined) {
+      if (readdirSync(path).every(isSystems)) chmodSync(path, openMode)
+    }
+    removeFolders(made)
+  }
+  try {
+    made = makeFolder(path)
     const stat = statSync(path)
     if (stat.uid !== process.geteuid?.()) throw unwritable(path, `it belongs to user ${stat.uid}`)
     if ((stat.mode & 0o077) !== 0) {
       // Blocks hold what people wrote: nobody else may look. A directory that holds other things is not ours to close.
       const names = readdirSync(path)
-      const ours = names.length === 0 || names.includes(versionFile) || names.join() === 'lost+found'
+      const ours = names.includes(versionFile) || names.every(isSystems)
       if (!ours) throw unwritable(path, 'other users may enter it and it holds files that are not ours')
       chmodSync(path, 0o700)
+      openMode = stat.mode & 0o7777
     }
     const probe = join(path, `.writable.${process.pid}`)
     writeFileSync(probe, '', { mode: 0o600 })
     rmSync(probe)
   } catch (error) {
+    undo()
     if (error instanceof KvFailure) throw error
     throw unwritable(path, errnoOf(error))
   }
+  return { undo }
+}
+
+/** What a file system puts into the root of a drive by itself. */
+function isSystems(name: string): boolean {
+  return name === 'lost+found'
 }
 
 function checkVersion(path: string): void {
@@ -83,8 +137,8 @@ function checkVersion(path: string): void {
  *  that process's identity, then the lock, if it still is the dead one's. So two starters never both win. */
 function takeLock(directory: string, lock: string): void {
   const mine = `${lock}.${process.pid}`
-  writeFileSync(mine, identityText(identityOfThisProcess()), { mode: 0o600 })
   try {
+    writeFileSync(mine, identityText(identityOfThisProcess()), { mode: 0o600 })
     const winner = takeName(lock, mine, 8)
     if (winner !== null) throw new KvFailure('KVT_DATA_IN_USE', { directory, pid: winner.pid })
   } catch (error) {

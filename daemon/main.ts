@@ -58,9 +58,9 @@ export async function daemonMain(argv: readonly string[], world: World): Promise
 }
 
 function announce(config: DaemonConfig, running: RunningDaemon, log: Log): void {
-  const { adminPort } = running
+  const { adminPort, isFresh: fresh } = running
   const { node, socket, door, data } = config
-  const ready = { ready: true, pid: process.pid, node, adminPort, socket, door, data }
+  const ready = { ready: true, pid: process.pid, node, adminPort, socket, door, data, fresh }
   try {
     writeFileSync(join(data, readyFile), `${JSON.stringify(ready)}\n`, { mode: 0o600 })
   } catch (error) {

@@ -29,6 +29,8 @@ import { statusOf } from './status.ts'
 /** A daemon that serves. */
 export type RunningDaemon = {
   readonly adminPort: number
+  /** Whether the data directory was made, or first used, by this start. */
+  readonly isFresh: boolean
   /** Answers what is in flight, ends the sessions, writes back what fits before the deadline, gives everything back. */
   stop(deadlineMs: number): Promise<void>
 }
@@ -50,7 +52,13 @@ export async function startDaemon(
     const token = config.natsToken === null ? null : readToken(config.natsToken)
     const native = loadNative()
     const data = takeDataDirectory(config.data)
-    undo.push(() => data.release())
+    // A start that hangs is ended by a signal's exit, which nothing but this handler hears of.
+    const abandon = (): void => data.abandon()
+    process.once('exit', abandon)
+    undo.push(() => {
+      process.off('exit', abandon)
+      data.abandon()
+    })
     const meters = { daemon: daemonMeter(), store: new Meter(storeMetrics), s3: new Meter(s3Metrics) }
     const s3 = await s3For(config, world, native, meters.s3)
     const { hostBytes, nvmeBytes, policy } = config
@@ -79,8 +87,10 @@ export async function startDaemon(
     })
     undo.push(() => server.stop(world.nowMs()))
     const admin = await adminOf(config, world, log, { ...parts, store, server, meters })
+    process.off('exit', abandon)
     return {
       adminPort: admin.port,
+      isFresh: data.isFresh,
       stop: async (deadlineMs) => {
         const now = world.nowMs()
         await server.stop(now + Math.max(0, deadlineMs - now) * answerShare)

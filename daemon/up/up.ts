@@ -1,4 +1,4 @@
-import { createWriteStream, mkdirSync, type WriteStream } from 'node:fs'
+import { createWriteStream, type WriteStream } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { World } from '../../tiers/block/clock.ts'
@@ -7,6 +7,7 @@ import { stopMsMax } from '../../tiers/block/limits.ts'
 import { optionHelp } from '../../tiers/block/option-help.ts'
 import { ensureLlamaServer } from '../adapters/llama/build/ensure.ts'
 import { ensureModel } from '../adapters/llama/model/ensure.ts'
+import { openUpDirectory, type UpDirectory } from './directory.ts'
 import {
   cacheDirectory,
   dataDirectoryOf,
@@ -49,24 +50,29 @@ export async function upMain(words: readonly string[], world: World): Promise<nu
   const other = readUpState(data)
   if (other !== null) throw new KvFailure('KVT_DATA_IN_USE', { directory: data, pid: other.processId })
   await requirePort(options.host, options.port, '--port')
-  makeDataDirectory(data)
+  const directory = openUpDirectory(data)
   const stop = stopRequest()
-  const prepared = await prepare(options, world, stop.signal)
-  if (prepared === null) return 130
-  const { model, llamaServer } = prepared
-  const ports = await freePorts(portsWanted(options))
-  const plan = planParts({ options, data, model, llamaServer, ports, coreCount: availableParallelism() })
-  return await run(plan, { data, model, stop, world })
+  try {
+    const prepared = await prepare(options, world, stop.signal)
+    if (prepared === null) return 130
+    const { model, llamaServer } = prepared
+    const ports = await freePorts(portsWanted(options))
+    const plan = planParts({ options, data, model, llamaServer, ports, coreCount: availableParallelism() })
+    return await run(plan, { directory, model, stop, world })
+  } finally {
+    directory.close()
+  }
 }
 
 type Running = {
-  readonly data: string
+  readonly directory: UpDirectory
   readonly model: string
   readonly stop: ReturnType<typeof stopRequest>
   readonly world: World
 }
 
-async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise<number> {
+async function run(plan: UpPlan, { directory, model, stop, world }: Running): Promise<number> {
+  const data = directory.path
   const logs = new Map<string, WriteStream>()
   const supervisor = new Supervisor({
     program: [process.execPath, join(homeDirectory, 'terrace.ts')],
@@ -77,13 +83,15 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   const order = [['router'], plan.workers.map(({ name }) => name), ['daemon']]
   const stopAll = (): Promise<void> => supervisor.stop(order, stopMsMax)
   const started = await Promise.race([
-    startAll(supervisor, plan, world),
+    startAll(supervisor, plan, directory, world),
     stop.asked.then(() => 'stopped' as const),
   ])
   if (started !== 'ready') {
     await stopAll()
+    await endAll(logs)
     return started === 'stopped' ? 130 : 1
   }
+  directory.keep()
   const { routerUrl: router, adminUrl: admin, workers } = plan
   const tell = (restartCount: number): void =>
     writeUpState({ processId: process.pid, router, admin, workers, model, data, restartCount })
@@ -102,14 +110,20 @@ async function run(plan: UpPlan, { data, model, stop, world }: Running): Promise
   await stop.asked
   process.stderr.write('\nstopping\n')
   await stopAll()
-  for (const log of logs.values()) log.end()
+  await endAll(logs)
   return 0
 }
 
-async function startAll(supervisor: Supervisor, plan: UpPlan, world: World): Promise<'ready' | 'failed'> {
+async function startAll(
+  supervisor: Supervisor,
+  plan: UpPlan,
+  directory: UpDirectory,
+  world: World,
+): Promise<'ready' | 'failed'> {
   const say = (name: string, text: string): boolean => process.stdout.write(`  ${name.padEnd(9)} ${text}\n`)
   const daemon = await supervisor.start(plan.daemon)
   if (daemon === null) return 'failed'
+  if (daemon.fresh === true) directory.daemonBegan()
   const status = await getJson(`${plan.adminUrl}/status`, world)
   say('daemon', `${tiersLine(status.as === 'json' ? status.json : null)}; admin at ${plan.adminUrl}`)
   const engines = plan.engines(String(daemon.socket))
@@ -193,13 +207,18 @@ function stopRequest(): { readonly asked: Promise<void>; readonly signal: AbortS
   return { asked, signal: controller.signal }
 }
 
-function makeDataDirectory(data: string): void {
-  try {
-    mkdirSync(join(data, 'logs'), { recursive: true, mode: 0o700 })
-  } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code ?? 'unknown'
-    throw new KvFailure('KVT_DATA_UNWRITABLE', { directory: data, why })
-  }
+/** Resolves when the last line of every log is in its file, or cannot be. */
+async function endAll(logs: ReadonlyMap<string, WriteStream>): Promise<void> {
+  await Promise.all(
+    Array.from(
+      logs.values(),
+      (log) =>
+        new Promise<void>((done) => {
+          if (log.closed) done()
+          else log.once('close', done).end()
+        }),
+    ),
+  )
 }
 
 function logOf(logs: Map<string, WriteStream>, data: string, part: string): WriteStream {

@@ -1,11 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { loadNative } from '../../addon/load.ts'
 import type { DaemonStatus } from '../../daemon/status.ts'
 import {
   type DaemonProcess,
@@ -15,44 +14,11 @@ import {
   spawnDaemon,
   startDaemonProcess,
 } from '../servers/daemon-process.ts'
-import { smallNamespace, smallPlace, tokensOf, WirePeer } from '../servers/wire-peer.ts'
+import { engineAt } from '../servers/wire-engine.ts'
+import { tokensOf } from '../servers/wire-peer.ts'
 
 // Many processes are started; how long that takes is the machine's business.
 t.setTimeout(120_000)
-
-const blockBytes = 1_024
-const regionBlocks = 64
-
-/** An engine with a region of random blocks that the daemon has mapped. */
-async function engineAt(daemon: DaemonProcess, folder: string, worker = 'worker-1') {
-  const peer = await WirePeer.attached(daemon.socket, worker)
-  const { namespace } = await peer.value('openNamespace', smallNamespace())
-  const byteCount = regionBlocks * blockBytes
-  const file = join(folder, `region-${worker}`)
-  writeFileSync(file, randomBytes(byteCount))
-  const descriptor = openSync(file, 'r+')
-  const token = new Uint8Array(randomBytes(16))
-  loadNative().handDescriptor(daemon.door, token, descriptor)
-  const { region } = await peer.value('attachRegion', { kind: 'shared', byteCount, writable: 1, token })
-  closeSync(descriptor)
-  const place = smallPlace(regionBlocks)
-  return {
-    peer,
-    namespace,
-    range: { namespace, region, place },
-    /** The pieces of one block, in the order of the layout. */
-    block(index: number): string {
-      const bytes = readFileSync(file)
-      const pieces = place.planes.flatMap(({ baseOffset, layerStride, blockStride }) =>
-        [0, 1].map((layer) => {
-          const at = baseOffset + layer * layerStride + index * blockStride
-          return bytes.subarray(at, at + 256).toString('hex')
-        }),
-      )
-      return pieces.join()
-    },
-  }
-}
 
 async function statusOf(daemon: DaemonProcess): Promise<DaemonStatus> {
   const answer = await fetch(`${daemon.adminUrl}/status`)
@@ -186,12 +152,55 @@ void t.test('a start that cannot be is one sentence, a code, and nothing left be
     t.equal(ended.code, code, what)
     t.match(ended.output, sentence, what)
     t.equal(ended.output.trim().split('\n').length, 1, `${what}: one line`)
-    t.notOk(existsSync(join(own, 'data/daemon.lock')), `${what}: the lock is given back`)
-    t.notOk(existsSync(join(own, 'data/daemon.sock')), `${what}: no socket`)
+    t.notOk(existsSync(join(own, 'data')), `${what}: no data directory`)
+    const left = existsSync(own) ? readdirSync(own) : []
+    t.strictSame(
+      left.filter((name) => name !== 'secret'),
+      [],
+      `${what}: nothing but a whole secret`,
+    )
   })
   await Promise.all(checks)
   taken.close()
 })
+
+void t.test('a start that cannot be leaves a directory that was there as it found it', async (t) => {
+  const folder = shortFolder(t)
+  const data = join(folder, 'data')
+  const words = [...smallDaemon(folder).slice(0, -2), '--nvme-bytes', '64MiB']
+  const refused = async (): Promise<void> => {
+    const ended = await endedDaemon([...words, '--socket', '/proc/none/daemon.sock'])
+    t.equal(ended.code, 1, ended.output)
+    t.match(ended.output, /socket .* cannot be opened/)
+  }
+  mkdirSync(data)
+  chmodSync(data, 0o755)
+  await refused()
+  t.strictSame(readdirSync(data), [], 'an empty one is empty')
+  t.equal(statSync(data).mode & 0o777, 0o755, 'and as open as it was')
+
+  const first = await startDaemonProcess(t, words)
+  const engine = await engineAt(first, folder)
+  t.match(await engine.peer.value('store', engine.storeOf(tokensOf(40))), { storedBlocks: 10 })
+  t.equal(await first.stop(), 0)
+  writeFileSync(join(data, 'mine'), 'x')
+  const before = listing(data)
+  await refused()
+  t.strictSame(listing(data), before, 'one with blocks has the same files')
+  const again = await startDaemonProcess(t, words)
+  const reader = await engineAt(again, folder, 'reader')
+  t.match(await reader.peer.value('load', reader.loadOf(tokensOf(40))), { readyBlocks: 10 })
+})
+
+/** Names and lengths, of everything below a folder. */
+function listing(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .sort()
+    .map(
+      (name) =>
+        `${name} ${statSync(join(folder, name)).isDirectory() ? '' : statSync(join(folder, name)).size}`,
+    )
+}
 
 void t.test('the end of the parent is the end of the daemon', async (t) => {
   const folder = shortFolder(t)
@@ -243,6 +252,7 @@ void t.test('a start that hangs ends on a signal, at once on the second', async 
     }
     const code = await Promise.race([ended, sleep(20_000, 'still there', { ref: false })])
     t.equal(code, 1, `${signals} signals`)
+    t.notOk(existsSync(join(own, 'data')), 'no data directory is left')
     t.notMatch(printed, /CANARY-KEY/)
   }
 })

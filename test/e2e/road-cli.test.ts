@@ -1,9 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { freePorts } from '../../daemon/up/ports.ts'
+import { shortFolder } from '../servers/daemon-process.ts'
+import { ordinaryUser } from '../servers/ordinary-user.ts'
 import { System, sleep } from './system.ts'
 
 const program = resolve(import.meta.dirname, '../../terrace.ts')
@@ -54,6 +56,7 @@ void t.test('what cannot work is one clear sentence, and nothing is left behind'
     terrace(['up', '--port', String(port), '--data', join(directory, 'data'), ...words], {
       XDG_CONFIG_HOME: directory,
     })
+  const small = ['--engines', '1', '--host-bytes', '64MiB', '--nvme-bytes', '64MiB']
   const cases: readonly [string, readonly string[], RegExp][] = [
     ['no such model', ['--model', '/nowhere.gguf'], /model file \/nowhere\.gguf does not exist/],
     ['not a model', ['--model', join(directory, 'model.txt')], /not in GGUF format/],
@@ -62,13 +65,16 @@ void t.test('what cannot work is one clear sentence, and nothing is left behind'
     ['value out of range', ['--engines', '0'], /--engines/],
     ['config with an unknown field', ['--config', join(directory, 'bad.json')], /hostByte/],
     ['config that is not there', ['--config', join(directory, 'no.json')], /no\.json cannot be read/],
-    ['more disk than there is', ['--nvme-bytes', '900TiB'], /--nvme-bytes|smaller/],
+    ['more disk than there is', ['--nvme-bytes', '60TiB'], /bytes free, .* give a smaller --nvme-bytes/],
+    // The last part of all: daemon and engines serve already.
+    ['keys that are not there', [...small, '--keys-file', '/nowhere'], /\/nowhere cannot be read/],
   ]
   for (const [name, words, says] of cases) {
     const { status, stderr, stdout } = up(words)
     t.not(status, 0, name)
     t.match(`${stderr}${stdout}`, says, name)
     t.notMatch(stderr, /\n {4}at /, `${name}: no stack trace`)
+    t.notOk(existsSync(join(directory, 'data')), `${name}: no data directory`)
   }
   const holder = createServer()
   await new Promise<void>((done) => holder.listen(port, '127.0.0.1', done))
@@ -76,21 +82,39 @@ void t.test('what cannot work is one clear sentence, and nothing is left behind'
   holder.close()
   t.equal(busy.status, 1)
   t.match(busy.stderr, new RegExp(`port ${port} is in use`))
+  t.notOk(existsSync(join(directory, 'data')), 'port in use: no data directory')
   t.equal(processesOf(directory), '', 'no process is left')
 })
 
-void t.test(
-  'a directory that cannot be written',
-  { skip: process.getuid?.() === 0 ? 'root may write anywhere' : false },
-  (t) => {
-    const directory = t.testdir({ locked: {} })
-    chmodSync(join(directory, 'locked'), 0o500)
-    const { status, stderr } = terrace(['up', '--data', join(directory, 'locked', 'data')])
-    t.equal(status, 1)
-    t.match(stderr, /cannot be written/)
-    t.end()
-  },
-)
+void t.test('what may not be written is one clear sentence, as any user', async (t) => {
+  const folder = shortFolder(t)
+  const user = ordinaryUser(folder)
+  if (user === null) {
+    t.skip('this user can neither be another one nor give up a right', () => undefined)
+    return
+  }
+  const { lead, locked, open } = user
+  const run = (words: readonly string[]) => {
+    const [command = '', ...rest] = [...lead, process.execPath, program, ...words]
+    const env = { ...process.env, HOME: locked, XDG_CONFIG_HOME: locked }
+    return spawnSync(command, rest, { encoding: 'utf8', timeout: 60_000, env })
+  }
+  const data = join(locked, 'data')
+  const [port = 0] = await freePorts(1)
+  const unwritable = /data directory .* cannot be written \(EACCES\): give a writable one with --data/
+  const cases: readonly [string, readonly string[], RegExp][] = [
+    ['up', ['up', '--port', String(port), '--data', data], unwritable],
+    ['daemon', ['daemon', '--data', data, '--secret-file', join(open, 'secret')], unwritable],
+    ['secret', ['daemon', '--data', data], /secret file .* cannot be created \(EACCES\): give another/],
+  ]
+  for (const [name, words, says] of cases) {
+    const { status, stderr } = run(words)
+    t.equal(status, 1, name)
+    t.match(stderr, says, name)
+    t.equal(stderr.trim().split('\n').length, 1, `${name}: one line`)
+  }
+  t.strictSame(readdirSync(locked), [], 'nothing is left')
+})
 
 void t.test('a file where the data directory should be', async (t) => {
   const directory = t.testdir({ data: 'a file' })

@@ -166,3 +166,46 @@ void t.test('what cannot be ours is refused and left as it was', async (t) => {
   t.throws(() => takeDataDirectory(join(folder, 'theirs')), { message: /belongs to user 65534/ })
   t.equal(readFileSync(join(folder, 'file'), 'utf8'), 'x')
 })
+
+void t.test('a start that came to nothing gives the directory back as it was found', async (t) => {
+  const folder = t.testdir({ mine: { mine: 'x' }, empty: {} })
+  const fill = (path: string): void => {
+    mkdirSync(join(path, 'catalog'))
+    for (const name of ['nvme.slab', 'catalog/data.mdb', 'namespaces.json', 'daemon-id.new'])
+      writeFileSync(join(path, name), 'x')
+  }
+  const fresh = join(folder, 'a/b/data')
+  const first = takeDataDirectory(fresh)
+  t.equal(first.isFresh, true)
+  fill(fresh)
+  first.abandon()
+  t.notOk(existsSync(join(folder, 'a')), 'with the folders above it')
+
+  const shared = takeDataDirectory(fresh)
+  writeFileSync(join(folder, 'a/other'), 'x')
+  shared.abandon()
+  t.strictSame(readdirSync(join(folder, 'a')), ['other'], 'as far up as nobody else uses them')
+
+  chmodSync(join(folder, 'empty'), 0o755)
+  takeDataDirectory(join(folder, 'empty')).abandon()
+  t.equal(statSync(join(folder, 'empty')).mode & 0o777, 0o755, 'open again')
+
+  chmodSync(join(folder, 'mine'), 0o700)
+  const used = takeDataDirectory(join(folder, 'mine'))
+  fill(used.path)
+  used.release()
+  const names = readdirSync(used.path).sort()
+  const later = takeDataDirectory(used.path)
+  t.equal(later.isFresh, false)
+  writeFileSync(join(used.path, 'daemon.json'), 'x')
+  later.abandon()
+  t.strictSame(readdirSync(used.path).sort(), names, 'what an earlier start made stays')
+
+  const rival = taker(t, used.path)
+  t.equal(await rival.says, 'taken')
+  t.throws(() => takeDataDirectory(used.path), { code: 'KVT_DATA_IN_USE' })
+  t.ok(existsSync(join(used.path, 'nvme.slab')), 'a refused rival touches nothing')
+  await gone(rival.child)
+  takeDataDirectory(used.path).erase()
+  t.strictSame(readdirSync(used.path), ['mine'], 'erased: nothing of a daemon, all of everybody else')
+})
