@@ -114,6 +114,13 @@ export class Arena {
     return this.#owned.get(pageRounded(slotBytes) / slotPageBytes) ?? 0
   }
 
+  /** Whether segments serve any other size now. */
+  hasOthers(slotBytes: number): boolean {
+    const pages = pageRounded(slotBytes) / slotPageBytes
+    for (const [size, count] of this.#owned) if (size !== pages && count > 0) return true
+    return false
+  }
+
   segmentOf(index: SlotIndex): number {
     return Math.floor(index / this.#segmentPages)
   }

@@ -24,6 +24,7 @@ export class VictimChooser {
     if (slotBytes > segmentBytes) return []
     if (this.#arena.segmentsOf(slotBytes) === 0) return this.#takeOver(slotBytes)
     const mine = this.#table.victim(nowMs, (held) => this.#slotBytesAt(held.state.slot.index) === slotBytes)
+    if (!this.#arena.hasOthers(slotBytes)) return mine === noRow ? [] : [mine]
     const oldest = this.#table.victim(nowMs)
     // Another block of the same size says nothing: a policy that draws at random names a different one each time.
     if (oldest !== noRow && this.#slotBytesOf(oldest) !== slotBytes) {
