@@ -139,6 +139,9 @@ export const requestBodyBytesMax = 32 * 2 ** 20
 export const jsonDepthMax = 64
 /** Requests that may wait for one engine's slots. Why: past that, waiting is longer than a retry elsewhere. */
 export const engineQueueMax = 128
+/** One JSON answer of an engine that the adapter holds whole, to correct its counts or to put it together from a stream, in
+ *  bytes. Why: a full context with the probabilities of every token is less. */
+export const engineAnswerBytesMax = 64 * 2 ** 20
 /** Workers one router knows. */
 export const workersMax = 1_024
 /** Header bytes, header lines and query bytes of one client request. Why: real clients send a tenth of it. */

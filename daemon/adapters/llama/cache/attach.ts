@@ -21,7 +21,12 @@ export type Attachment = {
   readonly contextTokens: number
   readonly build: string
   readonly kv: Kv
+  readonly thoughts: Thoughts
 }
+
+/** Where the server puts a model's thoughts when it streams: in a field of their own, as in an answer that is not streamed,
+ *  or in the text. Not known of a server that was started by somebody else and not tested. */
+export type Thoughts = 'apart' | 'in_text' | 'unknown'
 
 /** Whether blocks are moved in and out of this engine, and if not, why. */
 export type Kv =
@@ -34,6 +39,7 @@ export type Kv =
       readonly namespaceFor: (tenant: string) => Namespace
       /** Measured speed of computing a prompt. */
       readonly speed: PrefillSpeed
+      readonly reasoningFormat: string
     }
 
 /** Milliseconds that one prompt token costs, as a slow mean over what was seen; a few odd prompts do not turn it. */
@@ -82,7 +88,16 @@ export async function attach(
     props.as === 'ok'
       ? await testKv(upstream, slotCount, modelFile, build, options)
       : ({ as: 'off', why: `the server does not tell its properties: ${props.says}` } as const)
-  return { generation, upstream, slots: new SlotTable(slotCount, blockTokens), contextTokens, build, kv }
+  const slots = new SlotTable(slotCount, blockTokens)
+  const thoughts = thoughtsOf(kv, options.build !== null)
+  return { generation, upstream, slots, contextTokens, build, kv, thoughts }
+}
+
+/** `ownServer`: started by the adapter, which leaves thoughts where the server puts them by itself. */
+function thoughtsOf(kv: Kv, ownServer: boolean): Thoughts {
+  if (kv.as === 'off') return ownServer ? 'apart' : 'unknown'
+  if (kv.reasoningFormat === '') return 'unknown'
+  return kv.reasoningFormat === 'deepseek-legacy' ? 'in_text' : 'apart'
 }
 
 async function testKv(
@@ -125,6 +140,7 @@ async function testKv(
     shapeOf: shapeOf(tested.shape, tested.streamCount, tested.ownStreams),
     namespaceFor: (tenant) => namespaceOf(identity, tenant),
     speed: new PrefillSpeed(tested.prefillMsPerToken),
+    reasoningFormat: tested.reasoningFormat,
   }
 }
 

@@ -18,6 +18,8 @@ export type SelfTest =
       readonly prefillMsPerToken: number
       /** Hash of the KV of the test prompt. */
       readonly computation: string
+      /** How the server hands out a model's thoughts. */
+      readonly reasoningFormat: string
     }
   | { readonly as: 'failed'; readonly why: string }
 
@@ -63,7 +65,16 @@ export async function testSlots(
       fresh.file.byteCount - 4 * (streamCount - 1 - stream),
     )
     const prefillMsPerToken = prefilled.msPerToken
-    return { as: 'passed', shape: cache, streamCount, ownStreams, prefillMsPerToken, computation }
+    const { reasoningFormat } = prefilled
+    return {
+      as: 'passed',
+      shape: cache,
+      streamCount,
+      ownStreams,
+      prefillMsPerToken,
+      computation,
+      reasoningFormat,
+    }
   } finally {
     fresh.file.close()
     await erase(upstream, slot)
@@ -127,7 +138,12 @@ async function holdsElsewhere(
   return back.reused === 0 ? null : 'the server has a prompt cache of its own; start it with --cache-ram 0'
 }
 
-type Computed = { readonly reused: number; readonly token: number; readonly msPerToken: number }
+type Computed = {
+  readonly reused: number
+  readonly token: number
+  readonly msPerToken: number
+  readonly reasoningFormat: string
+}
 
 async function compute(
   upstream: Upstream,
@@ -145,10 +161,12 @@ async function compute(
   })
   if (reply.as !== 'ok') return null
   const tokens = field(reply.json, 'tokens')
+  const format = field(field(reply.json, 'generation_settings'), 'reasoning_format')
   return {
     reused: numberAt(reply.json, 'timings', 'cache_n'),
     token: Array.isArray(tokens) && typeof tokens[0] === 'number' ? tokens[0] : -1,
     msPerToken: numberAt(reply.json, 'timings', 'prompt_per_token_ms'),
+    reasoningFormat: typeof format === 'string' ? format : '',
   }
 }
 

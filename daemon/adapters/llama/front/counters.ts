@@ -16,6 +16,9 @@ export type Counters = {
   clientsGone: number
   enginesGone: number
   wrongGuesses: number
+  /** Answers put together from a stream, and requests whose stream did not tell the answer, by reason. */
+  composed: number
+  readonly askedAgain: Record<string, number>
 }
 
 export function newCounters(): Counters {
@@ -33,6 +36,8 @@ export function newCounters(): Counters {
     clientsGone: 0,
     enginesGone: 0,
     wrongGuesses: 0,
+    composed: 0,
+    askedAgain: {},
   }
 }
 

@@ -2,11 +2,11 @@
 export type PromptKind = 'chat' | 'completions' | 'native' | 'responses' | 'messages'
 
 /** What is done with a request, by method and path. `all`: it computes in slots that the adapter cannot choose, so it
- *  gets all of them. `through`: passed on byte for byte. `own`: answered here. `refused`: would act on slots or
+ *  gets all of them (`kind`: the form of its answers, where it is one of the prompts' own). `through`: passed on byte for byte. `own`: answered here. `refused`: would act on slots or
  *  weights behind the adapter's back. */
 export type Treatment =
   | { readonly as: 'prompt'; readonly kind: PromptKind }
-  | { readonly as: 'all' }
+  | { readonly as: 'all'; readonly kind: PromptKind | null }
   | { readonly as: 'through' }
   | { readonly as: 'own'; readonly name: 'health' | 'status' | 'prompt' }
   | { readonly as: 'refused'; readonly says: string }
@@ -22,7 +22,6 @@ const prompts: Readonly<Record<string, PromptKind>> = {
   '/v1/messages': 'messages',
 }
 const spread = new Set([
-  '/infill',
   '/embedding',
   '/embeddings',
   '/v1/embeddings',
@@ -42,7 +41,8 @@ export function treatmentOf(method: string, path: string): Treatment {
   if (method !== 'POST') return { as: 'through' }
   const kind = Object.hasOwn(prompts, path) ? prompts[path] : undefined
   if (kind !== undefined) return { as: 'prompt', kind }
-  if (spread.has(path)) return { as: 'all' }
+  if (path === '/infill') return { as: 'all', kind: 'native' }
+  if (spread.has(path)) return { as: 'all', kind: null }
   if (path.startsWith('/slots/')) {
     return {
       as: 'refused',

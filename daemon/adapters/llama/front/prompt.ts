@@ -31,7 +31,8 @@ export async function guessPrompt(
   return tokenize(upstream, text, signal)
 }
 
-function copiesOf(body: Json): number {
+/** Answers that a body asks for to one prompt. */
+export function copiesOf(body: Json): number {
   const counts = [field(body, 'n'), field(body, 'n_cmpl')].filter((count) => typeof count === 'number')
   return Math.max(1, ...counts)
 }
@@ -71,9 +72,9 @@ function hasMedia(chat: Json): boolean {
 
 /** The body with fields of ours behind its own. Text is added, nothing is written anew, so numbers and order stay as
  *  the client wrote them; of a name given twice the server takes the last. */
-export function bodyWith(text: string, fields: Readonly<Record<string, number | boolean>>): string {
+export function bodyWith(text: string, fields: Readonly<Json>): string {
   const end = text.lastIndexOf('}')
-  const inner = Object.entries(fields).map(([name, value]) => `"${name}":${String(value)}`)
+  const inner = Object.entries(fields).map(([name, value]) => `"${name}":${JSON.stringify(value)}`)
   const comma = /^\s*\{\s*$/.test(text.slice(0, end)) ? '' : ','
   return `${text.slice(0, end)}${comma}${inner.join(',')}}`
 }

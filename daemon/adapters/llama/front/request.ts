@@ -5,14 +5,16 @@ import type { Attachment } from '../cache/attach.ts'
 import type { HeldNews } from '../cache/held.ts'
 import { keep } from '../cache/keep.ts'
 import type { Sources } from '../cache/plan.ts'
-import { type Prepared, prepare } from '../cache/prepare.ts'
+import { type Prepared, type PrepareOptions, prepare } from '../cache/prepare.ts'
 import type { Slot, Taken, Wanted } from '../cache/slots.ts'
 import { sendError } from './answer.ts'
+import { type Asked, ask, type Gone } from './ask.ts'
+import type { Composing } from './compose/composing.ts'
 import { bump, type Counters } from './counters.ts'
 import type { PromptKind } from './endpoints.ts'
 import { clearRivals, eraseForeign } from './messages.ts'
-import { bodyWith, guessPrompt } from './prompt.ts'
-import { passedHeaders, type Relayed, relay } from './relay.ts'
+import { guessPrompt } from './prompt.ts'
+import type { Relayed } from './relay.ts'
 import { reportRequest } from './report.ts'
 
 /** What one request is served with. */
@@ -20,6 +22,7 @@ export type Serving = {
   readonly attachment: Attachment
   readonly session: DaemonSession | null
   readonly news: HeldNews | null
+  readonly composing: Composing
   readonly counters: Counters
   readonly world: World
   readonly tenant: string
@@ -44,10 +47,11 @@ export async function servePrompt(
   const { attachment, counters } = serving
   const { response } = exchange
   const text = bytes.toString('utf8')
-  const body = parsed(text)
+  const body = parsedBody(text)
   if (body === null || attachment.kv.as === 'off') {
     bump(counters.requestsBy, body === null ? 'not_json' : 'kv_off')
-    return passThrough(serving, exchange, bytes, {
+    const known = body === null ? null : { kind, json: body }
+    return passThrough(serving, exchange, bytes, known, {
       'x-terrace-reason': body === null ? 'not_json' : 'kv_off',
     })
   }
@@ -75,7 +79,7 @@ export async function servePrompt(
   try {
     const [slot] = slots.slots
     if (fits && slot !== undefined) {
-      await serveTokens(serving, exchange, kind, text, guess.tokens, slot, gone.signal)
+      await serveTokens(serving, exchange, { kind, json: body }, text, guess.tokens, slot, gone.signal)
       return
     }
     const why = guess.as === 'unknown' ? guess.why : guess.as === 'tokens' ? 'too_long' : guess.as
@@ -83,6 +87,7 @@ export async function servePrompt(
       serving,
       exchange,
       text,
+      { kind, json: body },
       slots.slots,
       why,
       guess.as !== 'several' && kind !== 'messages',
@@ -104,7 +109,7 @@ function slotsOf(serving: Serving, taken: Taken, exchange: Exchange): Extract<Ta
   return null
 }
 
-function parsed(text: string): Json | null {
+function parsedBody(text: string): Json | null {
   try {
     const body: unknown = JSON.parse(text)
     return typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as Json) : null
@@ -118,20 +123,35 @@ export async function passThrough(
   serving: Serving,
   exchange: Exchange,
   bytes: Buffer | string | null,
+  known: Known = null,
   added: Record<string, string> = {},
 ): Promise<void> {
-  const result = await send(serving, exchange, bytes, added, null)
-  answerIfGone(serving, exchange, result)
+  answerIfGone(serving, exchange, await ask(serving, exchange, asIs(bytes, known, added)))
+}
+
+/** What a request says and to which API, where that is known. */
+type Known = Asked['known']
+
+/** A request that nothing was prepared for. */
+function asIs(body: Buffer | string | null, known: Known, added: Record<string, string>): Asked {
+  return { body, known, fields: {}, added, before: null, reports: true, renew: async () => null }
 }
 
 /** A request that the server computes in slots of its own choice gets all of them; afterwards nothing is known of any. */
-export async function serveSpread(serving: Serving, exchange: Exchange, bytes: Buffer): Promise<void> {
+export async function serveSpread(
+  serving: Serving,
+  exchange: Exchange,
+  kind: PromptKind | null,
+  bytes: Buffer,
+): Promise<void> {
+  const body = kind === null ? null : parsedBody(bytes.toString('utf8'))
+  const known = kind === null || body === null ? null : { kind, json: body }
   const gone = new AbortController()
   exchange.response.once('close', () => gone.abort())
   const taken = slotsOf(serving, await serving.attachment.slots.take({ as: 'all' }, gone.signal), exchange)
   if (taken === null) return
   try {
-    await serveUnknown(serving, exchange, bytes, taken.slots, 'several', false)
+    await serveUnknown(serving, exchange, bytes, known, taken.slots, 'several', false)
   } finally {
     taken.release()
   }
@@ -143,59 +163,76 @@ async function serveUnknown(
   serving: Serving,
   exchange: Exchange,
   body: Buffer | string,
+  known: Known,
   slots: readonly Slot[],
   why: string,
   placed: boolean,
 ): Promise<void> {
   const [slot] = slots
-  const fields = placed && slot !== undefined ? { id_slot: slot.index, cache_prompt: false } : null
+  const fields = placed && slot !== undefined ? { id_slot: slot.index, cache_prompt: false } : {}
   if (!placed) await eraseForeign(serving.attachment, slots, serving.tenant)
   for (const one of placed ? slots : serving.attachment.slots.slots) one.content = { as: 'unknown' }
   bump(serving.counters.reasons, why)
   const added = { 'x-terrace-reason': why, 'x-terrace-cached-tokens': cachedHeader(null) }
-  const sent = fields === null ? body : bodyWith(body.toString(), fields)
-  answerIfGone(serving, exchange, await send(serving, exchange, sent, added, null))
+  answerIfGone(serving, exchange, await ask(serving, exchange, { ...asIs(body, known, added), fields }))
 }
 
 async function serveTokens(
   serving: Serving,
   exchange: Exchange,
-  kind: PromptKind,
+  known: NonNullable<Known>,
   text: string,
   prompt: Uint32Array,
   slot: Slot,
   signal: AbortSignal,
 ): Promise<void> {
   const { attachment, session, tenant, world, counters } = serving
+  const isPlaced = known.kind !== 'messages'
   const startMs = world.nowMs()
   if (slot.content.as === 'known' && slot.content.tenant !== tenant && slot.content.tokens.length > 0) {
     counters.tenantChanges += 1
   }
-  const prepared = await prepare({ attachment, session, slot, tenant, prompt, signal, world })
+  const preparing = { attachment, session, slot, tenant, prompt, signal, world }
+  const prepared = await prepare(preparing)
   if (prepared.as === 'client_gone') {
     counters.clientsGone += 1
     return keepNew(serving, slot, null)
   }
   if (prepared.as === 'refused') {
-    return serveUnknown(serving, exchange, text, [slot], 'prompt_refused', kind !== 'messages')
+    return serveUnknown(serving, exchange, text, known, [slot], 'prompt_refused', isPlaced)
   }
   if (prepared.as === 'engine_gone')
     return answerIfGone(serving, exchange, { as: 'engine_gone', begun: false })
-  if (kind === 'messages') await clearRivals(attachment, slot, prompt)
-  const body =
-    kind === 'messages' ? text : bodyWith(text, { id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 })
+  if (!isPlaced) await clearRivals(attachment, slot, prompt)
   const added = {
     'x-terrace-cached-tokens': cachedHeader(prepared.sources),
     'x-terrace-reason': prepared.reason,
   }
-  const { whole } = prepared
-  slot.content = { as: 'known', tenant, tokens: prompt, whole, grows: true }
+  slot.content = { as: 'known', tenant, tokens: prompt, whole: prepared.whole, grows: true }
   const prepareMs = world.nowMs() - startMs
-  const result = await send(serving, exchange, body, added, prepared)
+  const result = await ask(serving, exchange, {
+    body: text,
+    known,
+    fields: isPlaced ? { id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 } : {},
+    added,
+    before: prepared,
+    reports: false,
+    renew: () => renew(preparing),
+  })
   settle(serving, exchange, slot, prompt, prepared, result)
   const firstTokenMs = result.as === 'ended' ? prepareMs + result.firstPieceMs : 0
   reportRequest(serving, prompt.length, prepared.sources, firstTokenMs)
   await keepNew(serving, slot, prepared.knownBlocks)
+}
+
+/** Takes the end of the prompt and what was computed behind it out of the slot again. */
+async function renew(preparing: PrepareOptions): Promise<Gone | null> {
+  const { slot, tenant, prompt } = preparing
+  const prepared = await prepare(preparing)
+  if (prepared.as === 'client_gone') return prepared
+  if (prepared.as !== 'ready') return { as: 'engine_gone', begun: false }
+  slot.content = { as: 'known', tenant, tokens: prompt, whole: prepared.whole, grows: true }
+  return null
 }
 
 /** Books what a request did to its slot, and checks the guess of its prompt against what the answer says. */
@@ -243,26 +280,6 @@ async function keepNew(serving: Serving, slot: Slot, knownBlocks: number | null)
     counters.blocksStored += stored.stored
     counters.blocksAlready += stored.already
     if (stored.dropped > 0) bump(counters.drops, stored.drop, stored.dropped)
-  })
-}
-
-async function send(
-  serving: Serving,
-  exchange: Exchange,
-  body: Buffer | string | null,
-  added: Record<string, string>,
-  before: { readonly computedTokens: number; readonly computedMs: number } | null,
-): Promise<Relayed> {
-  const { request, response } = exchange
-  return relay(response, {
-    upstream: serving.attachment.upstream,
-    method: request.method ?? 'GET',
-    path: request.url ?? '/',
-    headers: passedHeaders(request.headers),
-    body,
-    added,
-    before,
-    world: serving.world,
   })
 }
 

@@ -8,6 +8,7 @@ import { type Attachment, type AttachOptions, attach } from '../cache/attach.ts'
 import { HeldNews } from '../cache/held.ts'
 import type { Engine, EngineState } from '../engine/supervise.ts'
 import { readBody, sendError, sendJson } from './answer.ts'
+import { Composing } from './compose/composing.ts'
 import { bump, type Counters, newCounters } from './counters.ts'
 import { treatmentOf } from './endpoints.ts'
 import { namePrompt } from './name-prompt.ts'
@@ -53,6 +54,7 @@ const attachRetryMs = 500
 export async function openFront(options: FrontOptions): Promise<Front> {
   const counters = newCounters()
   let attachment: Attachment | null = null
+  const composing = new Composing()
   let news: HeldNews | null = null
   const follow = async (state: EngineState): Promise<void> => {
     attachment?.slots.close()
@@ -69,6 +71,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       if (!lives()) return
       if (found !== null) {
         attachment = found
+        composing.restart()
         if (found.kv.as === 'on' && options.session !== null) news = new HeldNews(found.kv, options.session)
         return
       }
@@ -82,10 +85,11 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     while (attachment === null && options.world.nowMs() < endMs) await options.world.sleep(waitLookMs)
     return attachment
   }
-  const status = (): unknown => statusOf(options, attachment, counters)
+  const status = (): unknown => statusOf(options, attachment, counters, composing.avoided())
   const server = createServer({ noDelay: true, keepAliveTimeout: keepAliveMs }, (request, response) => {
     handle(options, request, response, {
       counters,
+      composing,
       status,
       waitForEngine,
       attached: () => attachment,
@@ -129,6 +133,7 @@ async function close(server: Server, world: World): Promise<void> {
 }
 
 type Room = {
+  readonly composing: Composing
   readonly counters: Counters
   readonly status: () => unknown
   readonly waitForEngine: () => Promise<Attachment | null>
@@ -165,13 +170,14 @@ async function handle(
     })
   }
   const { session, world } = options
-  const { counters } = room
-  const serving: Serving = { attachment, session, news: room.news(), counters, world, tenant: tenant.tenant }
+  const { composing, counters } = room
+  const news = room.news()
+  const serving: Serving = { attachment, session, news, composing, counters, world, tenant: tenant.tenant }
   const exchange = { request, response, path }
   if (treatment.as === 'own') return namePrompt(serving, response, body.bytes)
   if (treatment.as !== 'through') room.counters.requests += 1
   if (treatment.as === 'prompt') return servePrompt(serving, exchange, treatment.kind, body.bytes)
-  if (treatment.as === 'all') return serveSpread(serving, exchange, body.bytes)
+  if (treatment.as === 'all') return serveSpread(serving, exchange, treatment.kind, body.bytes)
   if (treatment.as === 'refused') {
     bump(room.counters.requestsBy, 'refused')
     return sendError(response, 403, 'permission_error', treatment.says)

@@ -9,6 +9,7 @@ export function statusOf(
   options: Pick<FrontOptions, 'name' | 'engine' | 'session' | 'attaching'>,
   attachment: Attachment | null,
   counters: Counters,
+  notComposed: readonly string[],
 ): unknown {
   const state = options.engine.state()
   return {
@@ -26,6 +27,7 @@ export function statusOf(
     kv: kvOf(attachment),
     slots: slotsOf(attachment),
     waiting: attachment?.slots.waitingCount() ?? 0,
+    notComposed,
     counters,
   }
 }
