@@ -1,7 +1,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ensureLlamaServer } from '../../daemon/adapters/llama/build/ensure.ts'
+import { ensureModel } from '../../daemon/adapters/llama/model/ensure.ts'
+import { freePorts } from '../../daemon/up/ports.ts'
+import { realWorld } from '../../tiers/block/clock.ts'
 import { type Child, startChild } from './child.ts'
 
 /** Real processes for the tests of the llama adapter: the daemon, and engines (adapter and llama-server) in front of it. Engine and
@@ -68,6 +72,8 @@ export type EngineStatus = {
     readonly saves: number
     readonly tenantChanges: number
     readonly clientsGone: number
+    readonly composed: number
+    readonly askedAgain: Record<string, number>
     readonly drops: Record<string, number>
   }
 }
@@ -106,6 +112,38 @@ export async function startEngine(
       return { status: answer.status, headers: answer.headers, json, from }
     },
   }
+}
+
+export type LlamaServer = { readonly url: string; readonly slots: string; readonly child: Child }
+
+/** A llama-server without an adapter, as somebody runs it by hand with what Terrace needs of it. */
+export async function startLlamaServer(
+  directory: string,
+  words: readonly string[] = [],
+): Promise<LlamaServer> {
+  const tools = resolve(import.meta.dirname, '../../.terrace')
+  const fetched = { sleep: (ms: number): Promise<void> => realWorld.sleep(ms), lookOnPath: false }
+  const server = await ensureLlamaServer({ ...fetched, cache: join(tools, 'engine') }, () => undefined)
+  const model = await ensureModel({ ...fetched, cache: join(tools, 'model') }, () => undefined)
+  const [port = 0] = await freePorts(1)
+  const slots = join(directory, 'slots')
+  mkdirSync(slots, { recursive: true })
+  const common = ['--model', model, '--alias', 'model', '--host', '127.0.0.1', '--port', String(port)]
+  const small = ['--ctx-size', '4096', '--parallel', '2', '--no-kv-unified', '--threads', '1']
+  const child = startChild({
+    program: server.binary,
+    words: [...common, ...small, '--slot-save-path', slots, '--cache-ram', '0', '--no-webui', ...words],
+    directory: dirname(server.binary),
+    environment: {},
+    log: join(directory, 'llama-server.log'),
+  })
+  const url = `http://127.0.0.1:${port}`
+  const ready = async (): Promise<boolean> => (await fetch(`${url}/health`).catch(() => null))?.status === 200
+  if (!(await until(ready, readyMsMax))) {
+    await child.kill()
+    throw new Error('llama-server did not become ready')
+  }
+  return { url, slots, child }
 }
 
 /** Looks until something holds; the last look counts. */
