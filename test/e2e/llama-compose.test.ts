@@ -163,7 +163,7 @@ const shows: Readonly<Record<string, RegExp>> = {
   'thoughts alone': /"reasoning_content":"Short/,
   'whole characters': /😀😀😀/,
   'cut within a character': /\ufffd|:"😀"/,
-  calls: /weather.*Oslo.*weather.*Bern/,
+  calls: /(weather.*Oslo.*weather.*Bern)|(Oslo.*weather.*Bern.*weather)/,
   'two answers': /"index":1/,
   'two prompts': /"index":1/,
   'a stop word': /"stop/,

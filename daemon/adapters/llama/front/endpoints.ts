@@ -2,8 +2,8 @@
 export type PromptKind = 'chat' | 'completions' | 'native' | 'responses' | 'messages'
 
 /** What is done with a request, by method and path. `all`: it computes in slots that the adapter cannot choose, so it
- *  gets all of them (`kind`: the form of its answers, where it is one of the prompts' own). `through`: passed on byte for byte. `own`: answered here. `refused`: would act on slots or
- *  weights behind the adapter's back. */
+ *  gets all of them (`kind`: the form of its answers, where it is one of the prompts' own). `through`: passed on byte
+ *  for byte. `own`: answered here. `refused`: would act on slots or weights behind the adapter's back. */
 export type Treatment =
   | { readonly as: 'prompt'; readonly kind: PromptKind }
   | { readonly as: 'all'; readonly kind: PromptKind | null }
