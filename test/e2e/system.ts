@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import OpenAI from 'openai'
 import { freePorts } from '../../daemon/up/ports.ts'
 import type { UpState } from '../../daemon/up/state.ts'
+import type { SmallDisk } from '../servers/small-disk.ts'
 
 /** A running `terrace up`, as a person starts it, with its own data, ports and secret. */
 
@@ -14,6 +15,8 @@ export type SystemOptions = {
   readonly directory: string
   readonly words?: readonly string[]
   readonly environment?: Readonly<Record<string, string>>
+  /** A file system of its own for the data. */
+  readonly disk?: SmallDisk
 }
 
 export type Ended = { readonly code: number | null; readonly output: string }
@@ -24,11 +27,14 @@ export class System {
   readonly child: ChildProcess
   readonly client: OpenAI
   readonly ended: Promise<Ended>
+  /** Where this process sees the data. */
+  readonly #dataSeen: string
   #output = ''
 
-  private constructor(port: number, data: string, child: ChildProcess) {
+  private constructor(port: number, data: string, dataSeen: string, child: ChildProcess) {
     this.port = port
     this.data = data
+    this.#dataSeen = dataSeen
     this.child = child
     this.client = new OpenAI({ baseURL: `${this.url}/v1`, apiKey: 'none', maxRetries: 0, timeout: 120_000 })
     child.stdout?.on('data', (bytes: Buffer) => {
@@ -47,11 +53,13 @@ export class System {
       .concat(['--host-bytes', '512MiB', '--nvme-bytes', '768MiB'])
       .concat(options.words ?? [])
     mkdirSync(options.directory, { recursive: true })
-    const child = spawn(process.execPath, [program, ...words], {
+    const { disk } = options
+    const [command = '', ...rest] = [...(disk?.lead ?? []), process.execPath, program, ...words]
+    const child = spawn(command, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, XDG_CONFIG_HOME: join(options.directory, 'config'), ...options.environment },
     })
-    return new System(port, data, child)
+    return new System(port, data, disk?.seen(data) ?? data, child)
   }
 
   /** Starts `up` and waits until requests are served. */
@@ -83,7 +91,7 @@ export class System {
   }
 
   get state(): UpState {
-    return JSON.parse(readFileSync(join(this.data, 'up.json'), 'utf8')) as UpState
+    return JSON.parse(readFileSync(join(this.#dataSeen, 'up.json'), 'utf8')) as UpState
   }
 
   async healthy(): Promise<boolean> {
