@@ -1,4 +1,5 @@
 import { isAbsolute, join, resolve } from 'node:path'
+import { demotions } from '../tiers/admit.ts'
 import { KvFailure } from '../tiers/block/failures.ts'
 import { segmentBytes, unixPathBytesMax } from '../tiers/block/limits.ts'
 import {
@@ -13,6 +14,7 @@ import {
 import type { HelpPage } from '../tiers/block/option-help.ts'
 import { sha256 } from '../tiers/block/sha256.ts'
 import { policies } from '../tiers/policy/register.ts'
+import { ruleNames, ruleProblem } from './admission.ts'
 
 /** Everything that can be set on a daemon: parser, `--help` and the reference in the README are made from these rows. */
 export const daemonFields = {
@@ -79,6 +81,41 @@ export const daemonFields = {
     fallback: 'terrace',
     choices: policies.map((entry) => entry.name),
     about: 'Which block leaves a full tier first. "terrace bench policies" explains the names.',
+  },
+  nvmePolicy: {
+    unit: 'text',
+    fallback: null,
+    choices: policies.map((entry) => entry.name),
+    fallbackAbout: 'the one of --policy',
+    about: 'Policy of the nvme tier alone. "terrace" learns how soon which blocks come back.',
+  },
+  nvmeAdmission: {
+    unit: 'text',
+    fallback: 'all',
+    placeholder: 'RULE',
+    about: `Which blocks are written to the nvme tier: ${ruleNames} ("likely" needs a policy that learns: terrace). For drives that wear out.`,
+  },
+  nvmeDemotion: {
+    unit: 'text',
+    fallback: 'write-through',
+    choices: demotions,
+    about:
+      'When blocks are offered to the nvme tier: write-through as soon as they are stored or used, so that they survive a crash; ' +
+      'demote when host memory gives them up, and at a stop, which writes less.',
+  },
+  nvmeWriteBytesPerDay: {
+    unit: 'bytes',
+    fallback: 0,
+    min: 0,
+    max: 2 ** 52,
+    about:
+      'Most payload bytes written to the nvme tier per day; likely and pressure become stricter as it is used. 0 sets no limit.',
+  },
+  s3Admission: {
+    unit: 'text',
+    fallback: 'all',
+    placeholder: 'RULE',
+    about: `Which blocks are written to the s3 tier: ${ruleNames}. They are offered when they are stored and at each use.`,
   },
   socket: {
     unit: 'path',
@@ -235,6 +272,8 @@ function problemOf(config: Omit<DaemonConfig, typeof checked>, machine: Machine)
   if (config.s3 === null && (config.s3Bytes > 0 || config.s3CreateBucket)) {
     return '--s3-bytes, --s3-create-bucket: need --s3'
   }
+  const rules = ruleProblem(config)
+  if (rules !== null) return rules
   if (config.natsUrl === null && config.natsToken !== null) return '--nats-token: needs --nats-url'
   if (!/^[\w.-]{1,128}$/.test(config.node)) {
     return '--node: must be 1 to 128 letters, digits, dots, hyphens or underscores'

@@ -81,6 +81,18 @@ function tierFindings(status: DaemonStatus): Finding[] {
         says: `tier ${name} is left out after failures: ${tier.why}`,
       })
     }
+    const dry = tier.admission?.dry ?? null
+    if (tier.admission !== undefined && dry !== null) {
+      const { rule, refusedBlocksByWhy } = tier.admission
+      const minutes = Math.floor(dry.ms / 60_000)
+      findings.push({
+        finding: `${name}_admits_nothing`,
+        says:
+          `tier ${name} took none of the last ${dry.blocks} blocks offered in ${minutes} min: ` +
+          `rule ${rule} refused since the start ${listed(refusedBlocksByWhy)}; give --${name}-admission all` +
+          `${'budget' in refusedBlocksByWhy ? ' or a larger --nvme-write-bytes-per-day' : ''}`,
+      })
+    }
     if (tier.state === 'serving' && tier.capacityBytes > 0 && tier.capacityBytes < blockBytes * 64) {
       const roomBlocks = Math.floor(tier.capacityBytes / blockBytes)
       const says = `tier ${name} has room for ${roomBlocks} blocks only: a few prompts push each other out`

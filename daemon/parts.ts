@@ -12,6 +12,7 @@ import { s3Metrics } from '../tiers/s3/metrics.ts'
 import type { BlockStore } from '../tiers/store.ts'
 import type { ColdTier } from '../tiers/tier.ts'
 import { type Admin, openAdmin } from './admin.ts'
+import { admissionOf } from './admission.ts'
 import type { DaemonConfig } from './config.ts'
 import { takeDataDirectory } from './data-directory.ts'
 import { errnoOf } from './errno.ts'
@@ -62,7 +63,10 @@ export async function startDaemon(
     const meters = { daemon: daemonMeter(), store: new Meter(storeMetrics), s3: new Meter(s3Metrics) }
     const s3 = await s3For(config, world, native, meters.s3)
     const { hostBytes, nvmeBytes, policy } = config
-    const storeOptions = { native, world, clusterSecret, hostBytes, nvmeBytes, s3, policy }
+    const nvmePolicy = config.nvmePolicy ?? policy
+    const admission = admissionOf(config)
+    const sizes = { hostBytes, nvmeBytes, s3 }
+    const storeOptions = { native, world, clusterSecret, ...sizes, policy, nvmePolicy, admission }
     undo.push(async () => await s3?.close())
     const store = await openStore({ ...storeOptions, dataDirectory: config.data, meter: meters.store })
     // From here on the store closes the tier.

@@ -2,7 +2,7 @@ import type { Native, RegionHandle } from '../addon/native.ts'
 import { Arena, pageRounded } from './arena.ts'
 import { beforeDeadline, type World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
-import type { BlockKey, Slot } from './block/id.ts'
+import type { Slot } from './block/id.ts'
 import { copyMsMax, tierRowBytes, tierRowsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
@@ -14,9 +14,9 @@ import type { HostSpan, TierUsage } from './tier.ts'
 /** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and
  *  whom to tell. */
 export type Below = {
-  /** Whether a tier below holds the block, or none serves that could. */
-  readonly isSaved: (key: BlockKey) => 'saved' | 'unsaved' | 'nowhere'
-  /** Writes blocks down. Their pins last until it resolves; how it went shows in `isSaved`. */
+  /** Whether a tier below holds the block, wants it, or there is none that does. */
+  readonly isSaved: (identity: Identity) => 'saved' | 'unsaved' | 'nowhere'
+  /** Writes blocks down. Their pins last until it resolves. */
   readonly save: (pinned: readonly Pinned[]) => Promise<void>
   readonly evicted: (identity: Identity) => void
 }
@@ -40,12 +40,14 @@ export class HostTier {
   readonly #world: World
   readonly #chooser: VictimChooser
   readonly #byteCount: number
+  readonly #isTreeAware: boolean
   #below: Below = { isSaved: () => 'nowhere', save: async () => undefined, evicted: () => undefined }
 
   constructor(native: Native, world: World, byteCount: number, policy: PolicyEntry) {
     this.#native = native
     this.#world = world
     this.#byteCount = byteCount
+    this.#isTreeAware = policy.flat === null
     this.arena = new Arena(byteCount)
     const rowMax = rowMaxFor(byteCount)
     const chance = (): number => Math.floor(world.random() * 2 ** 32)
@@ -118,8 +120,9 @@ export class HostTier {
       const rows = this.#chooser.choose(slotBytes, nowMs)
       if (rows.length === 0) break
       for (const row of rows) {
-        const { key } = this.table.at(row).identity
-        const pinned = this.#below.isSaved(key) === 'unsaved' ? this.table.pin(key, nowMs) : null
+        const { identity } = this.table.at(row)
+        const pinned =
+          this.#below.isSaved(identity) === 'unsaved' ? this.table.pin(identity.key, nowMs) : null
         if (pinned !== null) {
           unsaved.push(pinned)
           continue
@@ -127,6 +130,9 @@ export class HostTier {
         this.#evict(row)
         evicted += 1
       }
+      // A leaf that waits for its copy hides its parent: the policy would name a fresher leaf elsewhere. Once it is saved with its
+      // ancestors, they follow without a write.
+      if (unsaved.length > 0 && this.#isTreeAware) break
     }
     if (unsaved.length === 0) return evicted > 0
     const saved = this.#below.save(unsaved).finally(() => {

@@ -125,6 +125,7 @@ class KeepRun {
       const outcomes = await Promise.all(copies)
       const sealed = begun.filter((_, i) => outcomes[i] === 'sealed')
       this.refuse('copy_failed', begun.length - sealed.length)
+      this.#parts.admissions?.stored(sealed.map(({ key }) => key))
       host.table.admit(sealed, world.nowMs())
       this.stored += sealed.length
       if (this.drop !== 'none') {

@@ -24,10 +24,13 @@ type Counts = Record<TierName, number>
 export class LoadFlow {
   readonly #parts: Parts
   readonly #climber: Climber
+  /** Called with blocks that reached an engine, root first, where an admission rule may think better of them now. */
+  readonly #used: (identities: readonly Identity[]) => void
 
-  constructor(parts: Parts, climber: Climber) {
+  constructor(parts: Parts, climber: Climber, used: (identities: readonly Identity[]) => void) {
     this.#parts = parts
     this.#climber = climber
+    this.#used = used
   }
 
   lookup(opened: OpenNamespace, keys: readonly BlockKey[]): LookupAnswer {
@@ -54,6 +57,9 @@ export class LoadFlow {
     const count = Math.min(wanted.blockCount, Math.max(0, keys.length - wanted.firstBlock))
     const sources: (TierName | null)[] = []
     for (let i = 0; i < count; i++) sources.push(known[wanted.firstBlock + i] ?? null)
+    const end = wanted.firstBlock + count
+    const asked = keys.slice(0, end)
+    this.#parts.admissions?.asked(asked, Math.min(known.length, end))
     const plan = planLoad({
       sources,
       blockBytes: opened.blockBytes,
@@ -63,12 +69,13 @@ export class LoadFlow {
       msOf: this.#msOf,
     })
     const run = new LoadRun(this.#parts, this.#climber, opened, keys, place, wanted)
-    const end = wanted.firstBlock + count
-    const chain = keys.slice(0, end)
-    const arrived = host.table.wantChain(chain)
+    const arrived = host.table.wantChain(asked)
     const routes = plan.groups.length === 0 ? [] : this.#parts.book.routesOf(opened, tokens)
     const stop = await run.all(plan.groups, routes).finally(arrived)
-    this.#parts.visited('load', chain, run.ready === 0 ? 0 : wanted.firstBlock + run.ready)
+    if (this.#parts.admissions !== null) {
+      this.#used(identitiesOf(opened, keys, routes, wanted.firstBlock, run.ready))
+    }
+    this.#parts.visited('load', asked, run.ready === 0 ? 0 : wanted.firstBlock + run.ready)
     this.#count(count, run, stop ?? plan.stop, startMs)
     return {
       readyBlocks: run.ready,

@@ -62,6 +62,26 @@ export const storeMetrics = {
     labels: ['tier', 'why'],
     about: 'Blocks that did not get into a tier, by reason.',
   },
+  terrace_tier_offered_blocks_total: {
+    kind: 'counter',
+    labels: ['tier'],
+    about: 'Blocks that an admission rule was asked about; a refused one may be offered again.',
+  },
+  terrace_tier_refused_blocks_total: {
+    kind: 'counter',
+    labels: ['tier', 'why'],
+    about: 'Of those, blocks that were not admitted, by reason.',
+  },
+  terrace_tier_dry_spells_total: {
+    kind: 'counter',
+    labels: ['tier'],
+    about: 'Times an admission rule refused everything for ten minutes.',
+  },
+  terrace_tier_write_budget_used_ratio: {
+    kind: 'gauge',
+    labels: ['tier'],
+    about: 'Share of the daily write budget in use; 1 stops writing.',
+  },
   terrace_tier_writeback_waiting_blocks: {
     kind: 'gauge',
     labels: ['tier'],

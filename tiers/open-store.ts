@@ -1,7 +1,10 @@
 import type { Native } from '../addon/native.ts'
+import { type AdmissionSetting, Admissions, type ChanceOfUse, TierAdmission } from './admit.ts'
 import { Announcer } from './announce.ts'
 import type { World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
+import type { BlockKey } from './block/id.ts'
+import { pastBlocksMax } from './block/limits.ts'
 import { DiskTier } from './disk.ts'
 import { realFiles, type StoreFiles } from './files.ts'
 import { HostTier } from './host.ts'
@@ -9,13 +12,14 @@ import type { StoreMeter } from './metrics.ts'
 import { NamespaceFile } from './namespace-file.ts'
 import { NamespaceBook, unknownNamespace } from './namespaces.ts'
 import type { Parts } from './parts.ts'
+import { BlockPast } from './policy/block-past.ts'
 import { type PolicyEntry, policyNamed } from './policy/register.ts'
 import { Residents } from './residents.ts'
 import { Runner } from './run.ts'
 import { SameRequest } from './same-request.ts'
 import { Scrub } from './scrub.ts'
 import type { ColdTier } from './tier.ts'
-import { TieredStore } from './tiered-store.ts'
+import { type AdmissionOf, TieredStore } from './tiered-store.ts'
 
 export type StoreOptions = {
   readonly native: Native
@@ -30,6 +34,10 @@ export type StoreOptions = {
   readonly s3: ColdTier | null
   /** Name of an eviction policy, see `policy/register.ts`. */
   readonly policy: string
+  /** The policy of the NVMe tier, when it has one of its own. */
+  readonly nvmePolicy?: string
+  /** Rules in front of the tiers below host memory; without one a tier takes every block as soon as it is there. */
+  readonly admission?: Partial<Readonly<Record<ColdTier['name'], AdmissionSetting>>>
   readonly meter: StoreMeter
   /** The file system; the machine's unless a test brings its own. */
   readonly files?: StoreFiles
@@ -38,10 +46,8 @@ export type StoreOptions = {
 /** Opens the tiers of one node. Throws KvFailure when it cannot serve at all; then nothing stays open. */
 export async function openStore(options: StoreOptions): Promise<TieredStore> {
   const { native, world, meter, s3 } = options
-  const policy = policyNamed(options.policy)
-  if (policy === null) {
-    throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${options.policy} is not known: use terrace` })
-  }
+  const policy = policyOf(options.policy)
+  const nvmePolicy = policyOf(options.nvmePolicy ?? options.policy)
   const book = new NamespaceBook(options.clusterSecret, native)
   const announcer = new Announcer(book)
   const residents = { nvme: new Residents('nvme', book, announcer), s3: new Residents('s3', book, announcer) }
@@ -53,9 +59,15 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
   }
   try {
     const names = await openNames(options, book)
-    const disk = await openDisk(options, policy, runner, book, residents.nvme)
+    const disk = await openDisk(options, nvmePolicy, runner, book, residents.nvme)
     const cold: ColdTier[] = [disk, s3].filter((tier) => tier !== null)
-    for (const tier of cold) tier.onChange((change) => residents[tier.name].take(change))
+    const { admissions, admissionOf } = admissionsOf(options, host, disk, cold)
+    for (const tier of cold) {
+      tier.onChange((change) => {
+        residents[tier.name].take(change)
+        admissionOf(tier.name)?.took(change)
+      })
+    }
     for (const opened of book.all()) s3?.openNamespace?.(opened.fingerprint)
     const requests = new SameRequest()
     const visited: Parts['visited'] = (ask, keys, readyCount) => {
@@ -68,13 +80,15 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
       host.table.visit(keys, readyCount, world.nowMs())
       disk?.visit(keys, readyCount)
     }
-    const parts = { native, world, meter, book, announcer, runner, host, cold, residents, visited }
+    const flows = { book, announcer, runner, host, cold, residents, admissions, visited }
+    const parts: Parts = { native, world, meter, ...flows }
     const scrub = disk === null ? null : new Scrub(parts, disk)
     scrub?.start()
     // What was found is state, which `holdings` tells; events are what changes from here on.
     announcer.flush()
     return new TieredStore(
       parts,
+      admissionOf,
       () => names?.save(() => book.all()),
       async () => {
         await scrub?.stop()
@@ -86,6 +100,32 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
     await close()
     throw error
   }
+}
+
+function policyOf(name: string): PolicyEntry {
+  const policy = policyNamed(name)
+  if (policy !== null) return policy
+  throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${name} is not known: use terrace` })
+}
+
+/** The rules in front of the cold tiers, and what they have in common. */
+function admissionsOf(
+  { world, meter, admission = {} }: StoreOptions,
+  host: HostTier,
+  disk: DiskTier | null,
+  cold: readonly ColdTier[],
+): { readonly admissions: Admissions | null; readonly admissionOf: AdmissionOf } {
+  const past = new BlockPast<BlockKey>(pastBlocksMax)
+  const chanceOf: ChanceOfUse = (key, horizonMs) =>
+    disk?.chanceOfUse(key, horizonMs) ?? host.table.chanceOfUse(key, world.nowMs(), horizonMs)
+  const rules = new Map<ColdTier['name'], TierAdmission>()
+  for (const tier of cold) {
+    const setting = admission[tier.name]
+    if (setting === undefined) continue
+    rules.set(tier.name, new TierAdmission({ tier, setting, past, chanceOf, world, meter }))
+  }
+  const admissions = rules.size === 0 ? null : new Admissions(past, [...rules.values()])
+  return { admissions, admissionOf: (tier) => rules.get(tier) ?? null }
 }
 
 /** The list of namespaces, when anything outlives the process. */

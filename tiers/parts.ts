@@ -1,4 +1,5 @@
 import type { Native } from '../addon/native.ts'
+import type { Admissions } from './admit.ts'
 import type { Announcer } from './announce.ts'
 import type { World } from './block/clock.ts'
 import type { BlockKey, TierName } from './block/id.ts'
@@ -25,6 +26,8 @@ export type Parts = {
   /** Nearest first. */
   readonly cold: readonly ColdTier[]
   readonly residents: Readonly<Record<ColdTier['name'], Residents>>
+  /** Null where no tier has an admission rule. */
+  readonly admissions: Admissions | null
   /** Tells the tiers that keep an order of use that an ask walked a chain, from its root on. */
   readonly visited: (ask: 'load' | 'store', keys: readonly BlockKey[], readyCount: number) => void
 }

@@ -257,6 +257,14 @@ export class BlockTable {
     }
   }
 
+  /** Chance that a block is used within the horizon, resident or not; null where the policy does not know. */
+  chanceOfUse(key: BlockKey, nowMs: number, horizonMs: number): number | null {
+    const row = this.sealedRowOf(key)
+    return (
+      this.#policy?.chanceOfUse?.(this.#known.has(row) ? row : noRow, nowMs, horizonMs, nameOf(key)) ?? null
+    )
+  }
+
   /** Every block that can be read now. */
   *sealed(): Generator<Identity> {
     for (const held of this.#rows) if (held?.state.at === 'sealed') yield held.identity

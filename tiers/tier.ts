@@ -34,6 +34,8 @@ export interface ColdTier {
   readonly name: Extract<TierName, 'nvme' | 's3'>
   /** What the tier knows of a block right now, without waiting: its bytes, or null for absent. */
   bytesOf(key: BlockKey): number | null
+  /** How many blocks of this size it could hold at most; infinite without a limit. */
+  blocksMaxOf(payloadBytes: number): number
   /** One result per wanted block, in their order. Ends by the deadline at the latest, with `busy` for the rest. */
   read(wanted: readonly ReadWanted[], deadlineMs: number): Promise<readonly ReadResult[]>
   /** One result per block, in their order. The spans must not change until the promise ends. */
@@ -60,6 +62,18 @@ export type TierChange =
       readonly why: 'damaged' | 'tier_lost' | 'evicted'
     }
 
+/** What the admission rule in front of a tier did since the start. */
+export type AdmissionUsage = {
+  readonly rule: string
+  /** Blocks that it was asked about; a refused one is offered again later. */
+  readonly offeredBlocks: number
+  readonly refusedBlocksByWhy: Readonly<Record<string, number>>
+  /** Share of the daily write budget in use; null without one. */
+  readonly budgetUsed: number | null
+  /** Set while it has admitted nothing for long: since when, in milliseconds, and how many blocks it refused. */
+  readonly dry: { readonly ms: number; readonly blocks: number } | null
+}
+
 export type TierUsage = {
   readonly blockCount: number
   readonly usedBytes: number
@@ -67,4 +81,6 @@ export type TierUsage = {
   readonly state: 'serving' | 'resting' | 'off'
   /** Why it rests or is off; empty while it serves. */
   readonly why: string
+  /** Absent where no rule stands in front of the tier. */
+  readonly admission?: AdmissionUsage
 }

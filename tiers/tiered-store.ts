@@ -1,8 +1,9 @@
 import type { Native } from '../addon/native.ts'
+import type { TierAdmission } from './admit.ts'
 import { beforeDeadline } from './block/clock.ts'
 import type { KvEvent } from './block/event.ts'
 import { KvFailure } from './block/failures.ts'
-import type { BlockKey, NamespaceId } from './block/id.ts'
+import type { NamespaceId } from './block/id.ts'
 import type { Place } from './block/layout.ts'
 import type { Namespace } from './block/namespace.ts'
 import type { RouteHash } from './block/route.ts'
@@ -20,7 +21,8 @@ import type {
   StoreAnswer,
   StoreWanted,
 } from './store.ts'
-import type { TierUsage } from './tier.ts'
+import type { Identity } from './table.ts'
+import type { ColdTier, TierUsage } from './tier.ts'
 import { Writeback } from './writeback.ts'
 
 /** Time that ending what runs may take beyond the deadline of a close, in milliseconds. */
@@ -28,12 +30,16 @@ const endMsMax = 1_000
 const emptyCounts = { hbm: 0, host: 0, nvme: 0, s3: 0 }
 const off: TierUsage = { blockCount: 0, usedBytes: 0, capacityBytes: 0, state: 'off', why: 'not configured' }
 
+/** The rule in front of a tier, or null where it takes everything. */
+export type AdmissionOf = (tier: ColdTier['name']) => TierAdmission | null
+
 /** The tiers of one node behind one interface: routes each ask to its flow and keeps account of the engines' memory. */
 export class TieredStore implements BlockStore {
   readonly #parts: Parts
   readonly #climber: Climber
   readonly #loads: LoadFlow
   readonly #keeps: KeepFlow
+  readonly #admissionOf: AdmissionOf
   readonly #writebacks: readonly Writeback[]
   readonly #regions = new Set<number>()
   readonly #namespaceOpened: (opened: OpenNamespace) => void
@@ -43,21 +49,31 @@ export class TieredStore implements BlockStore {
   #asksEnded: (() => void)[] = []
 
   /** `ended` closes what the store was opened on. */
-  constructor(parts: Parts, namespaceOpened: (opened: OpenNamespace) => void, ended: () => Promise<void>) {
+  constructor(
+    parts: Parts,
+    admissionOf: AdmissionOf,
+    namespaceOpened: (opened: OpenNamespace) => void,
+    ended: () => Promise<void>,
+  ) {
     this.#parts = parts
     this.#climber = new Climber(parts)
-    this.#loads = new LoadFlow(parts, this.#climber)
-    this.#writebacks = parts.cold.map((tier) => new Writeback(parts, this.#climber, tier))
-    this.#keeps = new KeepFlow(parts, (kept) => {
-      for (const writeback of this.#writebacks) writeback.add(kept)
-    })
+    this.#admissionOf = admissionOf
+    this.#writebacks = parts.cold.map(
+      (tier) => new Writeback(parts, this.#climber, tier, admissionOf(tier.name)),
+    )
+    const offer = (identities: readonly Identity[]): void => {
+      for (const writeback of this.#writebacks) writeback.add(identities)
+    }
+    this.#loads = new LoadFlow(parts, this.#climber, offer)
+    this.#keeps = new KeepFlow(parts, offer)
     this.#namespaceOpened = namespaceOpened
     this.#ended = ended
     const [nearest] = this.#writebacks
     parts.host.useBelow({
-      isSaved: (key) => this.#isSaved(key),
+      isSaved: (identity) => this.#isSaved(identity),
       save: async (pinned) => nearest?.save(pinned),
       evicted: (identity) => {
+        parts.admissions?.leftHost(identity.key)
         parts.meter.add('terrace_tier_evicted_blocks_total', { tier: 'host' })
         parts.announcer.removed('host', identity.namespace, identity.route, 'evicted')
       },
@@ -162,13 +178,20 @@ export class TieredStore implements BlockStore {
   }
 
   usage(): Readonly<Record<'host' | 'nvme' | 's3', TierUsage>> {
-    const usageOf = (name: 'nvme' | 's3'): TierUsage =>
-      this.#parts.cold.find((tier) => tier.name === name)?.usage() ?? off
+    const usageOf = (name: 'nvme' | 's3'): TierUsage => {
+      const tier = this.#parts.cold.find((one) => one.name === name)
+      const admission = this.#admissionOf(name)?.usage()
+      if (tier === undefined) return off
+      return admission === undefined ? tier.usage() : { ...tier.usage(), admission }
+    }
     const usage = { host: this.#parts.host.usage(), nvme: usageOf('nvme'), s3: usageOf('s3') }
     for (const tier of ['host', 'nvme', 's3'] as const) {
       this.#parts.meter.set('terrace_tier_resident_blocks', { tier }, usage[tier].blockCount)
       this.#parts.meter.set('terrace_tier_used_bytes', { tier }, usage[tier].usedBytes)
       this.#parts.meter.set('terrace_tier_capacity_bytes', { tier }, usage[tier].capacityBytes)
+      const budgetUsed = usage[tier].admission?.budgetUsed ?? null
+      if (budgetUsed !== null)
+        this.#parts.meter.set('terrace_tier_write_budget_used_ratio', { tier }, budgetUsed)
     }
     return usage
   }
@@ -220,10 +243,17 @@ export class TieredStore implements BlockStore {
     }
   }
 
-  /** A block counts as saved when any tier below has it: losing it from host memory loses nothing. */
-  #isSaved(key: BlockKey): 'saved' | 'unsaved' | 'nowhere' {
-    if (this.#parts.cold.some((tier) => tier.bytesOf(key) !== null)) return 'saved'
-    return this.#parts.cold[0]?.usage().state === 'serving' ? 'unsaved' : 'nowhere'
+  /** A block counts as saved when any tier below has it: losing it from host memory loses nothing. What the nearest one does
+   *  not want is let go. */
+  #isSaved(identity: Identity): 'saved' | 'unsaved' | 'nowhere' {
+    const [nearest, ...others] = this.#parts.cold
+    if (nearest === undefined) return 'nowhere'
+    if (nearest.bytesOf(identity.key) !== null) return 'saved'
+    const otherwise = others.some((tier) => tier.bytesOf(identity.key) !== null) ? 'saved' : 'nowhere'
+    // A tier that is offered blocks only now must see also those that a tier below it holds already.
+    const isOffered = this.#admissionOf(nearest.name)?.demotion === 'demote' || otherwise === 'nowhere'
+    if (!isOffered || nearest.usage().state !== 'serving') return otherwise
+    return this.#writebacks[0]?.wants(identity) === 'wanted' ? 'unsaved' : otherwise
   }
 
   /** Null when the native side refuses the place. */

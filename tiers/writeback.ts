@@ -1,8 +1,10 @@
+import type { TierAdmission } from './admit.ts'
 import { beforeDeadline } from './block/clock.ts'
 import type { BlockKey } from './block/id.ts'
 import { copyMsMax, planBlocksMax, writebackBlocksMax } from './block/limits.ts'
 import type { Climber } from './climb.ts'
 import { type Parts, sealOf } from './parts.ts'
+import { noRow } from './policy/eviction.ts'
 import { planDemotion } from './policy/plan.ts'
 import type { Identity, Pinned } from './table.ts'
 import type { ColdTier, WriteWanted } from './tier.ts'
@@ -19,31 +21,57 @@ export class Writeback {
   readonly #parts: Parts
   readonly #climber: Climber
   readonly #tier: ColdTier
+  /** Null where every block is taken, as soon as it is there. */
+  readonly #admission: TierAdmission | null
   readonly #queue = new Map<BlockKey, Identity>()
   #running: Promise<void> | null = null
   #stopped = false
 
-  constructor(parts: Parts, climber: Climber, tier: ColdTier) {
+  constructor(parts: Parts, climber: Climber, tier: ColdTier, admission: TierAdmission | null) {
     this.#parts = parts
     this.#climber = climber
     this.#tier = tier
+    this.#admission = admission
   }
 
   get waiting(): number {
     return this.#queue.size
   }
 
+  /** Takes note of blocks that were just stored or used. */
   add(identities: readonly Identity[]): void {
+    if (this.#admission?.demotion !== 'demote') this.#offer(identities)
+  }
+
+  #offer(identities: readonly Identity[]): void {
     for (const identity of identities) {
-      if (this.#stopped || this.#tier.bytesOf(identity.key) !== null) continue
-      if (this.#queue.size >= writebackBlocksMax && !this.#queue.has(identity.key)) {
-        this.#dropped('queue_full')
-        continue
-      }
-      this.#queue.set(identity.key, identity)
+      if (this.#stopped || this.#has(identity.key) || this.#queue.has(identity.key)) continue
+      if (this.wants(identity) === 'unwanted') continue
+      if (this.#admission !== null) for (const above of this.#comingAlong(identity)) this.#enqueue(above)
+      this.#enqueue(identity)
     }
     this.#gauge()
     this.#start()
+  }
+
+  #enqueue(identity: Identity): void {
+    if (this.#queue.size < writebackBlocksMax) this.#queue.set(identity.key, identity)
+    else this.#dropped('queue_full')
+  }
+
+  /** Whether the tier, which lacks the block, takes it. What waits already was asked about before. */
+  wants(identity: Identity): 'wanted' | 'unwanted' {
+    if (this.#admission === null || this.#queue.has(identity.key)) return 'wanted'
+    if (this.#admission.admits(identity) === 'refused') return 'unwanted'
+    const along = this.#comingAlong(identity)
+    const [{ parent } = identity] = along
+    if (parent !== null && !this.#has(parent) && !this.#queue.has(parent)) {
+      // With a gap above it the tier could never serve it alone.
+      this.#admission.refused(identity.key, 'ancestor_absent')
+      return 'unwanted'
+    }
+    const byteCount = along.reduce((sum, { payloadBytes }) => sum + payloadBytes, identity.payloadBytes)
+    return this.#admission.promise(identity, byteCount) === 'promised' ? 'wanted' : 'unwanted'
   }
 
   /** Writes pinned blocks now, with those of their ancestors that the tier lacks: what leaves host memory must be
@@ -53,10 +81,8 @@ export class Writeback {
     const pins = new Map<BlockKey, Pinned>(pinned.map((one) => [one.identity.key, one]))
     const borrowed: Pinned[] = []
     for (const { identity } of pinned) {
-      for (const key of planDemotion(
-        this.#ancestorsOf(identity),
-        (above) => this.#has(above) || pins.has(above),
-      )) {
+      const above = this.#ancestorsOf(identity).map(({ key }) => key)
+      for (const key of planDemotion(above, (one) => this.#has(one) || pins.has(one))) {
         const ancestor = this.#parts.host.table.pin(key, nowMs)
         if (ancestor === null) continue
         pins.set(key, ancestor)
@@ -72,6 +98,26 @@ export class Writeback {
 
   /** Writes what waits until the deadline; the rest is lost with the process, which makes it a miss. */
   async close(deadlineMs: number): Promise<void> {
+    if (this.#admission?.demotion === 'demote') await this.#offerAll(deadlineMs)
+    await this.#drain(deadlineMs)
+    this.#stopped = true
+    for (const _ of this.#queue.keys()) this.#dropped('stopping')
+    this.#queue.clear()
+    this.#gauge()
+    if (this.#running !== null) await beforeDeadline(this.#parts.world, deadlineMs, this.#running)
+  }
+
+  /** Offers what host memory would have given up later, roots first. */
+  async #offerAll(deadlineMs: number): Promise<void> {
+    const held = [...this.#parts.host.table.sealed()].sort((a, b) => a.position - b.position)
+    const groupMax = writebackBlocksMax / 2
+    for (let first = 0; first < held.length; first += groupMax) {
+      this.#offer(held.slice(first, first + groupMax))
+      await this.#drain(deadlineMs)
+    }
+  }
+
+  async #drain(deadlineMs: number): Promise<void> {
     while (this.#queue.size > 0 && this.#parts.world.nowMs() < deadlineMs) {
       this.#start()
       if (this.#running === null) break
@@ -79,11 +125,6 @@ export class Writeback {
       const ended = await beforeDeadline(this.#parts.world, deadlineMs, this.#running)
       if (ended === null || this.#queue.size >= before) break
     }
-    this.#stopped = true
-    for (const _ of this.#queue.keys()) this.#dropped('stopping')
-    this.#queue.clear()
-    this.#gauge()
-    if (this.#running !== null) await beforeDeadline(this.#parts.world, deadlineMs, this.#running)
   }
 
   /** Forgets what waits. */
@@ -173,6 +214,7 @@ export class Writeback {
       const result = results[i] ?? { as: 'failed', why: 'no_answer' }
       if (result.as === 'written') {
         meter.add('terrace_tier_demoted_blocks_total', { tier: this.#tier.name })
+        this.#admission?.wrote()
         residents[this.#tier.name].add(seal)
       } else if (result.as !== 'already') {
         this.#dropped(result.as === 'refused' ? result.why : 'failed')
@@ -182,17 +224,27 @@ export class Writeback {
     return refused ? 'refused' : 'written'
   }
 
-  /** The chain of the block as far as host memory knows it, the block itself left out, root first. */
-  #ancestorsOf(identity: Identity): BlockKey[] {
-    const { table } = this.#parts.host
-    const chain: BlockKey[] = []
+  /** The chain of the block as far as host memory knows it and the tier lacks it, the block itself left out, root first. */
+  #ancestorsOf(identity: Identity, ends: (key: BlockKey) => boolean = () => false): Identity[] {
+    const chain: Identity[] = []
     for (let key = identity.parent; key !== null; ) {
-      const row = table.sealedRowOf(key)
-      if (row < 0 || this.#has(key)) break
-      chain.push(key)
-      key = table.at(row).identity.parent
+      const above = this.#inHost(key)
+      if (above === null || this.#has(key) || ends(key)) break
+      chain.push(above)
+      key = above.parent
     }
     return chain.reverse()
+  }
+
+  /** Ancestors that an admitted block brings along: those that neither lie in the tier nor wait for it. */
+  #comingAlong(identity: Identity): Identity[] {
+    return this.#ancestorsOf(identity, (key) => this.#queue.has(key))
+  }
+
+  #inHost(key: BlockKey): Identity | null {
+    const { table } = this.#parts.host
+    const row = table.sealedRowOf(key)
+    return row === noRow ? null : table.at(row).identity
   }
 
   #has(key: BlockKey): boolean {

@@ -1,4 +1,9 @@
-import type { AdmissionFacts, AdmissionPolicy, Pressure } from '../../tiers/policy/admission.ts'
+import {
+  type AdmissionFacts,
+  type AdmissionPolicy,
+  type Pressure,
+  pressureOf,
+} from '../../tiers/policy/admission.ts'
 import { type EvictionPolicy, noRow, type Row } from '../../tiers/policy/eviction.ts'
 import { holdsNothing } from '../../tiers/policy/flat.ts'
 import { RowLists } from '../../tiers/policy/row-lists.ts'
@@ -208,13 +213,13 @@ export class TierStack {
   }
 
   #pressureOf(tier: StackTier): Pressure {
-    const elapsedMs = Math.max(1, this.#nowMs - (this.#startMs ?? 0))
-    return {
+    return pressureOf({
       heldBlocks: tier.count,
       capacityBlocks: tier.setup.capacityBlocks,
-      residenceMs: (tier.setup.capacityBlocks * elapsedMs) / Math.max(1, tier.writes),
+      writtenBlocks: tier.writes,
+      elapsedMs: this.#nowMs - (this.#startMs ?? 0),
       budgetUsed: 0,
-    }
+    })
   }
 
   /** Leading hits so far, by the highest tier that held the block. */

@@ -17,6 +17,7 @@ export type Finding = {
   readonly costs: string
   readonly remedy: string
 }
+type TierTrouble = { readonly finding: string; readonly says: string }
 type Asked = { readonly data: string | null; readonly s3: string | null }
 
 /** Looks at everything, in the order a person would put it right. */
@@ -40,6 +41,7 @@ export async function examine(asked: Asked, world: World): Promise<readonly Find
     ...devices(),
     bucket(asked.s3),
     await running(data, world),
+    ...(await troubles(data, world)),
   ]
 }
 
@@ -227,6 +229,17 @@ function bucket(s3: string | null): Finding {
     'the provider chain is asked (files, instance role)',
     'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
   )
+}
+
+/** What a running daemon finds wrong with its own tiers: `serving, but ...`. */
+async function troubles(data: string, world: World): Promise<Finding[]> {
+  const state = readUpState(data)
+  const told = state === null ? null : await getJson(`${state.admin}/explain`, world)
+  if (told?.as !== 'json') return []
+  const { findings = [] } = told.json as { readonly findings?: readonly TierTrouble[] }
+  return findings
+    .filter(({ finding }) => /_(admits_nothing|resting|small)$/.test(finding))
+    .map(({ finding, says }) => absent(finding.replaceAll('_', ' '), says, 'fewer hits', ''))
 }
 
 async function running(data: string, world: World): Promise<Finding> {

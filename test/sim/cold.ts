@@ -78,6 +78,10 @@ export class SimCold implements ColdTier {
     return { as: 'found', seal: read.seal }
   }
 
+  blocksMaxOf(): number {
+    return Number.POSITIVE_INFINITY
+  }
+
   async write(blocks: readonly WriteWanted[]): Promise<readonly WriteResult[]> {
     await this.#world.sleep(5 + 60 * this.#world.chance())
     return blocks.map(({ seal, from }) => {

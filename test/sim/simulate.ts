@@ -1,9 +1,11 @@
+import type { AdmissionSetting, DemotionMode } from '../../tiers/admit.ts'
 import type { KvEvent } from '../../tiers/block/event.ts'
 import type { NamespaceId } from '../../tiers/block/id.ts'
 import { Meter } from '../../tiers/block/metric.ts'
 import type { Namespace } from '../../tiers/block/namespace.ts'
 import { storeMetrics } from '../../tiers/metrics.ts'
-import { openStore } from '../../tiers/open-store.ts'
+import { openStore, type StoreOptions } from '../../tiers/open-store.ts'
+import { type AdmissionEntry, admissions } from '../../tiers/policy/admission.ts'
 import type { BlockStore } from '../../tiers/store.ts'
 import type { TieredStore } from '../../tiers/tiered-store.ts'
 import { type Bucket, SimCold } from './cold.ts'
@@ -36,6 +38,7 @@ type Mix = {
   readonly namespaces: readonly Namespace[]
   readonly lives: number
   readonly catalogLost: boolean
+  readonly admission: NonNullable<StoreOptions['admission']>
 }
 
 export function mixOf(world: SimWorld): Mix {
@@ -60,6 +63,20 @@ export function mixOf(world: SimWorld): Mix {
     namespaces,
     lives: 1 + Math.floor(chance() * 4),
     catalogLost: chance() < 0.3,
+    admission: chance() < 0.4 ? admissionFrom(chance) : {},
+  }
+}
+
+/** A rule in front of the drive, of the bucket, or of both. */
+function admissionFrom(chance: () => number): Mix['admission'] {
+  const settingOf = (demotion: DemotionMode): AdmissionSetting => ({
+    rule: admissions[Math.floor(chance() * admissions.length)] as AdmissionEntry,
+    demotion,
+    writeBytesPerDay: chance() < 0.2 ? 200_000 : 0,
+  })
+  return {
+    ...(chance() < 0.8 ? { nvme: settingOf(chance() < 0.5 ? 'demote' : 'write-through') } : {}),
+    ...(chance() < 0.3 ? { s3: settingOf('write-through') } : {}),
   }
 }
 
@@ -158,6 +175,7 @@ async function openLife(
     nvmeBytes: mix.nvmeBytes,
     s3,
     policy: mix.policy,
+    admission: mix.admission,
     meter,
     files,
   })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { admissionOf } from '../../daemon/admission.ts'
 import { daemonFields, type Machine, readDaemonConfig } from '../../daemon/config.ts'
 import { KvFailure } from '../../tiers/block/failures.ts'
 import { flagOf } from '../../tiers/block/option.ts'
@@ -120,4 +121,20 @@ void t.test('a mistyped variable is told, help is help', async (t) => {
   t.strictSame(warnings, ['TERRACE_HOSTBYTES is not known here: did you mean TERRACE_HOST_BYTES?'])
   t.equal(readDaemonConfig(['--help'], machine()), null)
   t.ok(Object.keys(daemonFields).every((name) => /^[a-z0-9-]+$/.test(flagOf(name))))
+})
+
+void t.test('admission rules: what they need is asked for, and no rule is the fallback', async (t) => {
+  t.same(admissionOf(read([])), {}, 'every tier takes everything')
+  const learning = ['--nvme-policy', 'terrace', '--nvme-admission', 'likely:0.3', '--nvme-demotion', 'demote']
+  t.match(admissionOf(read(learning)), { nvme: { demotion: 'demote', writeBytesPerDay: 0 } })
+  t.match(admissionOf(read(['--nvme-write-bytes-per-day', '1TiB'])), {
+    nvme: { rule: { name: 'all' }, demotion: 'write-through', writeBytesPerDay: 2 ** 40 },
+  })
+  const bucket = ['--s3', 's3://b/p', '--s3-admission', 'used-twice']
+  t.match(admissionOf(read(bucket)), { s3: { rule: { name: 'used-twice' } } })
+  t.match(whyOf(['--policy', 'lru', '--nvme-admission', 'likely']), /--nvme-policy terrace/)
+  t.match(whyOf(['--nvme-admission', 'often']), /--nvme-admission: no rule "often": use one of all, /)
+  t.match(whyOf(['--s3-admission', 'used-twice']), /--s3-admission: needs --s3/)
+  t.match(whyOf(['--nvme-bytes', '0', '--nvme-demotion', 'demote']), /need an nvme tier/)
+  t.match(whyOf(['--nvme-demotion', 'never']), /--nvme-demotion/)
 })

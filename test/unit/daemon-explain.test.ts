@@ -53,6 +53,26 @@ void t.test('each break in the road has its sentence, the first one first', asyn
   t.match(all?.says, /stopping 7, no_room 2/)
 })
 
+void t.test('a tier whose rule lets nothing through is told, with the reasons and a way out', async (t) => {
+  const admission = {
+    ...{ rule: 'used-twice', offeredBlocks: 9_000, budgetUsed: 1 },
+    refusedBlocksByWhy: { seldom_used: 7_000, budget: 50 },
+  }
+  const at = (dry: { readonly ms: number; readonly blocks: number } | null) =>
+    explain({ ...base, tiers: { ...base.tiers, nvme: { ...tier, admission: { ...admission, dry } } } })
+  t.same(
+    at(null).map(({ finding }) => finding),
+    ['no_reports'],
+  )
+  const [, dry] = at({ ms: 840_000, blocks: 812 })
+  t.equal(dry?.finding, 'nvme_admits_nothing')
+  t.match(dry?.says, /none of the last 812 blocks offered in 14 min: rule used-twice refused/)
+  t.match(
+    dry?.says,
+    /seldom_used 7000, budget 50; give --nvme-admission all or a larger --nvme-write-bytes-per-day/,
+  )
+})
+
 void t.test('what stands beside the road is told too', async (t) => {
   const resting = { ...tier, state: 'resting', why: 'EIO' } as const
   const small = { ...tier, capacityBytes: 2 ** 22 }

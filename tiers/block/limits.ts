@@ -87,6 +87,13 @@ export const tierRowsMax = 2 ** 20
 /** Blocks that wait to be written to a tier below. Past it the oldest is left to eviction, with a counter. */
 export const writebackBlocksMax = 16_384
 
+/** Blocks whose uses an admission rule remembers, and at most so many of each kind of those that a tier let go. Why: some
+ *  hundred bytes each; several times the blocks of a node's host memory. */
+export const pastBlocksMax = 262_144
+/** Time without one admitted block, while blocks are refused, that is a finding, in milliseconds. Why: a rule that lets nothing
+ *  through looks like a healthy, idle tier. */
+export const admissionDryMs = 600_000
+
 /** Errors in a row, or milliseconds of silence, after which a tier is left out for a while. */
 export const tierErrorsMax = 3
 export const tierRestMs = 5_000

@@ -21,6 +21,22 @@ export type Pressure = {
   readonly budgetUsed: number
 }
 
+/** What a caller counts of a tier. */
+export type TierLoad = {
+  readonly heldBlocks: number
+  readonly capacityBlocks: number
+  /** Blocks written since so long ago. */
+  readonly writtenBlocks: number
+  readonly elapsedMs: number
+  readonly budgetUsed: number
+}
+
+/** Pressure from counts: a block stays for as long as the tier takes to be written once. */
+export function pressureOf({ writtenBlocks, elapsedMs, ...load }: TierLoad): Pressure {
+  const residenceMs = (load.capacityBlocks * Math.max(1, elapsedMs)) / Math.max(1, writtenBlocks)
+  return { ...load, residenceMs }
+}
+
 /** Why a block was stored below or let go: a label of the counters. */
 export type AdmissionReason =
   | 'rule'

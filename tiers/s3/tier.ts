@@ -173,6 +173,11 @@ class PackTier implements S3Tier {
     for (const change of untold) this.#tell(change)
   }
 
+  blocksMaxOf(payloadBytes: number): number {
+    const { bytesMax } = this.#options
+    return bytesMax === 0 ? Number.POSITIVE_INFINITY : Math.floor(bytesMax / payloadBytes)
+  }
+
   usage(): TierUsage {
     const { state, why } = this.#state()
     return {
