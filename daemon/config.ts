@@ -93,7 +93,9 @@ export const daemonFields = {
     unit: 'text',
     fallback: 'all',
     placeholder: 'RULE',
-    about: `Which blocks are written to the nvme tier: ${ruleNames} ("likely" needs a policy that learns: terrace). For drives that wear out.`,
+    about:
+      `Which blocks are written to the nvme tier: ${ruleNames} ("likely" needs a policy that learns: terrace). ` +
+      'For drives that wear out.',
   },
   nvmeDemotion: {
     unit: 'text',
