@@ -14,6 +14,8 @@ import { SimWorld } from '../sim/world.ts'
 const layout = layoutOf(1, 1, 512)
 const blockBytes = 1_024
 const dayMs = 86_400_000
+/** One for all stores here: some are opened again on what an earlier one wrote. */
+const checker = new ServedChecker()
 
 function settingOf(name: string, changes: Partial<AdmissionSetting> = {}): AdmissionSetting {
   const rule = admissionNamed(name)
@@ -48,7 +50,7 @@ async function openRig({ hostBlocks = 8, nvmeBlocks = 64, files = new SimFiles()
   const store = await world.until(opening)
   const id = store.openNamespace(namespaceOf('a', layout))
   if (id === null) throw new Error('no namespace')
-  const engine = new SimEngine(namespaceOf('a', layout), 64, new ServedChecker())
+  const engine = new SimEngine(namespaceOf('a', layout), 64, checker)
   const region = store.attachRegion(native.share(engine.memory), engine.memory.length, true)
   /** A request: loads what it can and stores the rest. Answers the hits. */
   const serve = async (...prompt: readonly number[]): Promise<number> => {
@@ -131,6 +133,34 @@ void t.test('demote: a block that the bucket holds already is still offered to t
   t.same([written('s3'), written('nvme')], [4, 0])
   await serve(11, 12, 13, 14, 15, 16)
   t.equal(written('nvme'), 4)
+})
+
+void t.test('second eviction: host memory gave the block up before', async (t) => {
+  const { serve, written, refused } = await openRig({ nvme: settingOf('second-eviction') })
+  const scan = async (first: number): Promise<void> => {
+    await serve(...Array.from({ length: 8 }, (_, at) => first + at))
+  }
+  await serve(1)
+  await scan(10)
+  t.same([written(), refused('first_eviction')], [0, 1])
+  await serve(1)
+  await scan(20)
+  t.equal(written(), 1)
+})
+
+void t.test('a block does not push its own parent off the drive', async (t) => {
+  const files = new SimFiles()
+  const rig = { files, nvmeBlocks: 7, nvme: settingOf('all') }
+  const first = await openRig(rig)
+  for (let single = 1; single <= 7; single += 1) await first.serve(single)
+  await first.world.until(first.store.close(first.world.nowMs() + 5_000))
+  const { serve, store, ready, world } = await openRig(rig)
+  t.match(store.usage().nvme, { blockCount: 7 }, 'full, with block 1 on it')
+  await serve(1, 100)
+  for (let single = 2; single <= 7; single += 1) await serve(single)
+  await serve(200)
+  await world.until(store.clear('host'))
+  t.equal(ready(1, 100), 2, 'another block made room, although block 1 was unused for longest')
 })
 
 void t.test('a rule in front of the bucket: blocks go there at their second use', async (t) => {
