@@ -29,7 +29,7 @@ import {
   tableCopyBytes,
   withSlotPages,
 } from './slab.ts'
-import { BlockTable, type Claimed, type Identity, type Pinned } from './table.ts'
+import { BlockTable, type Claimed, type Identity } from './table.ts'
 import type {
   ColdTier,
   ReadResult,
@@ -207,26 +207,6 @@ export class DiskTier implements ColdTier {
   /** Write protocol: claim, un-index the old owner, payload, header last, flush, index. The flush is shared by the batch. */
   async write(blocks: readonly WriteWanted[]): Promise<readonly WriteResult[]> {
     if (this.#rest.leftMs > 0) return blocks.map(() => ({ as: 'refused', why: 'resting' }))
-    const parents = this.#pinParents(blocks)
-    try {
-      return await this.#writeAll(blocks)
-    } finally {
-      for (const { lease } of parents) this.#table.unpin(lease)
-    }
-  }
-
-  /** Parents of the blocks to come must not make room for them: what they hold up could not be reached. */
-  #pinParents(blocks: readonly WriteWanted[]): Pinned[] {
-    const nowMs = this.#options.world.nowMs()
-    const pins: Pinned[] = []
-    for (const { seal } of blocks) {
-      const pinned = seal.parent === null ? null : this.#table.pin(seal.parent, nowMs)
-      if (pinned !== null) pins.push(pinned)
-    }
-    return pins
-  }
-
-  async #writeAll(blocks: readonly WriteWanted[]): Promise<readonly WriteResult[]> {
     const results: WriteResult[] = []
     const writing: Writing[] = []
     const evicted: BlockKey[] = []
