@@ -174,6 +174,7 @@ export class DiskTier implements ColdTier {
       return { as: 'busy', retryAfterMs: this.#rest.leftMs, quiet }
     }
     const generation = this.#table.stillHolds(pinned.lease)
+    const isIndexed = this.#table.sealedRowOf(wanted.key) === pinned.lease.row
     this.#table.unpin(pinned.lease)
     if (done.as === 'failed') {
       this.#rest.failed(done.why)
@@ -183,11 +184,10 @@ export class DiskTier implements ColdTier {
     if (generation === 'changed') return { as: 'missing' }
     const read = readSeal(done.header, 0)
     const exactly = { ...wanted, generation: pinned.slot.generation, checksum: pinned.checksum }
-    return this.#judge(
-      wanted.key,
-      read.as === 'seal' ? read.seal : null,
-      damageOf(read, exactly, done.checksum),
-    )
+    const why = damageOf(read, exactly, done.checksum)
+    // A copy that left while it was read may be as bad as it likes; the key may have another, good one by now.
+    if (why !== null && !isIndexed) return { as: 'missing' }
+    return this.#judge(wanted.key, read.as === 'seal' ? read.seal : null, why)
   }
 
   /** A hint of an earlier life that points at a slot with another owner is no damage: the block is simply not there. */

@@ -5,9 +5,11 @@ import type { DiskTier } from './disk.ts'
 import { dropDamaged, type Parts } from './parts.ts'
 
 /** Payload bytes verified per second. Why: a scrub must never be what an engine waits behind. */
-const bytesPerSecond = 16 * 2 ** 20
+export const scrubBytesPerSecond = 16 * 2 ** 20
 /** Pause between two walks over the tier, in milliseconds, and the wait before the first. */
-const walkPauseMs = 60_000
+export const scrubPauseMs = 60_000
+/** Wait while the links carry anything, in milliseconds. */
+const busyMs = 20
 
 /** Verifies the blocks of the drive one by one, slowly, while nobody needs it: damage is found before an engine asks. */
 export class Scrub {
@@ -16,6 +18,7 @@ export class Scrub {
   #cancel: () => void = () => undefined
   #work: Promise<void> = Promise.resolve()
   #scratch: { readonly region: number; readonly byteCount: number } | null = null
+  /** What is left of this walk; blocks that come later are the next one's. */
   #walk: BlockKey[] = []
   #stopped = false
 
@@ -25,7 +28,7 @@ export class Scrub {
   }
 
   start(): void {
-    this.#next(walkPauseMs)
+    this.#next(scrubPauseMs)
   }
 
   async stop(): Promise<void> {
@@ -44,30 +47,36 @@ export class Scrub {
 
   async #one(): Promise<void> {
     if (this.#walk.length === 0) this.#walk = this.#disk.keys()
-    const key = this.#walk.pop()
-    const identity = key === undefined ? null : this.#disk.wantedOf(key)
-    const opened = identity === null ? null : this.#parts.book.of(identity.namespace)
-    const ends = this.#walk.length === 0
-    if (identity === null || opened === null || this.#parts.runner.inFlight() > 0) {
-      this.#next(ends ? walkPauseMs : 1)
+    const key = this.#walk.at(-1)
+    if (key !== undefined && this.#parts.runner.inFlight() > 0) {
+      this.#next(busyMs)
       return
     }
-    const { key: name, payloadBytes } = identity
-    const wanted = {
-      key: name,
-      namespace: opened.fingerprint,
-      layout: opened.layout,
-      payloadBytes,
-      generation: null,
-      checksum: null,
-    }
+    const verified = key === undefined ? { as: 'done', restMs: 0 } : await this.#verify(key)
+    if (verified.as === 'done') this.#walk.pop()
+    this.#next(this.#walk.length === 0 ? scrubPauseMs : verified.restMs)
+  }
+
+  /** Reads one block and drops it when it is damaged. `again` says that the drive did not answer: the block is still to be read. */
+  async #verify(key: BlockKey): Promise<{ readonly as: 'done' | 'again'; readonly restMs: number }> {
+    const identity = this.#disk.wantedOf(key)
+    const opened = identity === null ? null : this.#parts.book.of(identity.namespace)
+    // It left meanwhile, or nobody asks for its namespace in this life.
+    if (identity === null || opened === null) return { as: 'done', restMs: 1 }
+    const { payloadBytes } = identity
+    const { fingerprint: namespace, layout } = opened
+    const wanted = { key, namespace, layout, payloadBytes, generation: null, checksum: null }
     const into = { region: this.#scratchFor(payloadBytes), offset: 0, byteCount: payloadBytes }
     const deadlineMs = this.#parts.world.nowMs() + copyMsMax
     const [result] = await this.#disk.read([{ wanted, namespace: opened.id, into }], deadlineMs)
+    if (result?.as === 'busy') {
+      await result.quiet
+      return { as: 'again', restMs: Math.max(busyMs, result.retryAfterMs) }
+    }
     if (result?.as === 'damaged') dropDamaged(this.#parts, this.#disk, identity, result.why)
-    else if (result?.as === 'busy') await result.quiet
-    this.#parts.meter.add('terrace_tier_scrubbed_blocks_total', {})
-    this.#next(ends ? walkPauseMs : Math.ceil((payloadBytes / bytesPerSecond) * 1_000))
+    if (result?.as === 'damaged' || result?.as === 'found')
+      this.#parts.meter.add('terrace_tier_scrubbed_blocks_total', {})
+    return { as: 'done', restMs: Math.ceil((payloadBytes / scrubBytesPerSecond) * 1_000) }
   }
 
   #scratchFor(payloadBytes: number): number {

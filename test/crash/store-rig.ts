@@ -1,6 +1,6 @@
 import { openSync } from 'node:fs'
 import { loadNative } from '../../addon/load.ts'
-import { realWorld } from '../../tiers/block/clock.ts'
+import { realWorld, type World } from '../../tiers/block/clock.ts'
 import type { NamespaceId } from '../../tiers/block/id.ts'
 import { blockBytesOf } from '../../tiers/block/layout.ts'
 import { Meter } from '../../tiers/block/metric.ts'
@@ -27,13 +27,13 @@ export type Rig = {
 
 export async function openRig(
   dataDirectory: string,
-  sizes: { hostBytes?: number; nvmeBytes?: number; s3?: ColdTier } = {},
+  sizes: { hostBytes?: number; nvmeBytes?: number; s3?: ColdTier; world?: World } = {},
 ): Promise<Rig> {
   const native = loadNative()
   const meter = new Meter(storeMetrics)
   const store = await openStore({
     native,
-    world: realWorld,
+    world: sizes.world ?? realWorld,
     clusterSecret: new Uint8Array(32).fill(7),
     dataDirectory,
     hostBytes: sizes.hostBytes ?? 8 * 2 ** 20,
