@@ -39,7 +39,7 @@ export type PrepareOptions = {
 /** Trims the slot, loads what the daemon holds, computes the rest of the block part. After it, the request itself
  *  computes the tail alone, which is what a run without any cache does as well: so both give the same answer. */
 export async function prepare(options: PrepareOptions): Promise<Prepared> {
-  const { attachment, slot, tenant, prompt, signal } = options
+  const { slot, tenant, prompt, signal } = options
   const overlap = overlapOf(slot.content, tenant, prompt, blockTokens)
   const blockPart = prompt.subarray(0, blockPartOf(prompt.length, blockTokens))
   const loaded = await loadIfWorth(options, blockPart, overlap.kept)
@@ -55,34 +55,60 @@ export async function prepare(options: PrepareOptions): Promise<Prepared> {
     reason: reasonOf(loaded, blockPart.length),
     knownBlocks: loaded.knownBlocks,
   } as const
-  if (start >= blockPart.length) return { ...base, whole: start, computedTokens: 0, computedMs: 0 }
-  const before = slot.content
-  slot.content = { as: 'known', tenant, tokens: blockPart, whole: start, grows: false }
-  const reply = await attachment.upstream.post(
-    '/completion',
-    { prompt: [...blockPart], n_predict: 0, id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 },
-    signal,
-  )
-  if (reply.as !== 'ok') {
-    slot.content = afterFailure(reply.as, before, blockPart, start, tenant)
-    return ended(reply.as, signal)
-  }
-  const computedTokens = numberAt(reply.json, 'timings', 'prompt_n')
-  const computedMs = numberAt(reply.json, 'timings', 'prompt_ms')
-  const asPlanned = numberAt(reply.json, 'timings', 'cache_n') === start
-  const whole = asPlanned ? blockPart.length : 0
-  slot.content = {
-    as: 'known',
-    tenant,
-    tokens: blockPart,
-    whole,
-    grows: false,
-  }
-  if (attachment.kv.as === 'on') attachment.kv.speed.saw(computedTokens, computedMs)
-  return { ...base, whole, computedTokens, computedMs }
+  const computed = await computeRest(options, blockPart, start)
+  return computed.as === 'computed' ? { ...base, ...computed.part } : computed
 }
 
-function ended(how: 'error' | 'gone', signal: AbortSignal): Prepared {
+/** How long one part of a prompt is computed without looking for the client, in milliseconds. Why: the server does not stop
+ *  in the middle of what it was given, and a client's leaving is to free its slot within a second. */
+const partMs = 400
+
+type Part = { readonly whole: number; readonly computedTokens: number; readonly computedMs: number }
+
+/** Computes the block part from `start` on, some blocks at a time. A failure leaves the slot with what was complete before. */
+async function computeRest(
+  options: PrepareOptions,
+  blockPart: Uint32Array,
+  start: number,
+): Promise<{ readonly as: 'computed'; readonly part: Part } | Exclude<Prepared, { as: 'ready' }>> {
+  const { attachment, slot, tenant, signal } = options
+  let [whole, computedTokens, computedMs] = [start, 0, 0]
+  for (let at = start, end = at; at < blockPart.length; at = end) {
+    if (signal.aborted) return { as: 'client_gone' }
+    end = Math.min(blockPart.length, at + partTokens(attachment))
+    const tokens = blockPart.subarray(0, end)
+    const before = slot.content
+    slot.content = { as: 'known', tenant, tokens, whole, grows: false }
+    const reply = await attachment.upstream.post(
+      '/completion',
+      { prompt: [...tokens], n_predict: 0, id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 },
+      signal,
+    )
+    if (reply.as !== 'ok') {
+      slot.content = afterFailure(reply.as, before, tokens, whole, tenant)
+      return ended(reply.as, signal)
+    }
+    const [tokenCount, ms] = [
+      numberAt(reply.json, 'timings', 'prompt_n'),
+      numberAt(reply.json, 'timings', 'prompt_ms'),
+    ]
+    const asPlanned = whole === at && numberAt(reply.json, 'timings', 'cache_n') === at
+    whole = asPlanned ? end : 0
+    slot.content = { as: 'known', tenant, tokens, whole, grows: false }
+    computedTokens += tokenCount
+    computedMs += ms
+    if (attachment.kv.as === 'on') attachment.kv.speed.saw(tokenCount, ms)
+  }
+  return { as: 'computed', part: { whole, computedTokens, computedMs } }
+}
+
+/** Whole blocks, so that parts are computed to the same bits as all at once. */
+function partTokens({ kv }: Attachment): number {
+  const msPerBlock = kv.as === 'on' ? kv.speed.msPerBlock() : 0
+  return msPerBlock > 0 ? blockTokens * Math.max(1, Math.floor(partMs / msPerBlock)) : 2 ** 31
+}
+
+function ended(how: 'error' | 'gone', signal: AbortSignal): Exclude<Prepared, { as: 'ready' }> {
   if (how === 'error') return { as: 'refused' }
   return signal.aborted ? { as: 'client_gone' } : { as: 'engine_gone' }
 }
