@@ -1,5 +1,6 @@
 import { realWorld } from '../../tiers/block/clock.ts'
 import type { Answer } from './endpoint.ts'
+import type { Pace } from './pace.ts'
 
 /** One request of a replay. */
 export type Shot = {
@@ -9,6 +10,8 @@ export type Shot = {
   /** Client think time before it, in milliseconds. */
   readonly delayMs: number
   readonly request: number
+  /** Prompt tokens that will be sent. */
+  readonly tokens: number
 }
 
 /** What a shot became; `dueMs` is when it should have been sent (in a closed loop: when it was). */
@@ -17,6 +20,7 @@ export type Hit = { readonly shot: Shot; readonly dueMs: number; readonly answer
 export type Drive = {
   readonly nowMs: () => number
   readonly stop: AbortSignal
+  readonly pace: Pace
   readonly send: (shot: Shot) => Promise<Answer>
   readonly onHit: (hit: Hit) => void
 }
@@ -27,7 +31,7 @@ export async function openLoop(shots: readonly Shot[], inFlightMax: number, driv
   const startMs = drive.nowMs()
   const running = new Set<Promise<void>>()
   for (const shot of shots) {
-    const dueMs = startMs + shot.dueMs
+    const dueMs = drive.pace.take(startMs + shot.dueMs, shot.tokens)
     await pause(dueMs - drive.nowMs(), drive.stop)
     while (running.size >= inFlightMax && !drive.stop.aborted) await Promise.race(running)
     if (drive.stop.aborted) break
@@ -40,43 +44,61 @@ export async function openLoop(shots: readonly Shot[], inFlightMax: number, driv
   await Promise.all(running)
 }
 
+/** Sessions that wait for a client, in order of their first request; without sessions each request is its own. */
+export class SessionQueue {
+  readonly #sessions: (readonly Shot[])[]
+
+  constructor(shots: readonly Shot[]) {
+    const bySession = new Map<number, Shot[]>()
+    for (const shot of shots) {
+      const key = shot.session < 0 ? -2 - shot.request : shot.session
+      const known = bySession.get(key)
+      if (known === undefined) bySession.set(key, [shot])
+      else known.push(shot)
+    }
+    this.#sessions = [...bySession.values()].reverse()
+  }
+
+  take(): readonly Shot[] | null {
+    return this.#sessions.pop() ?? null
+  }
+
+  /** What a client did not get to; another one goes on with it first. */
+  putBack(rest: readonly Shot[]): void {
+    if (rest.length > 0) this.#sessions.push(rest)
+  }
+}
+
 /** `clients` clients; each takes the next session, sends its requests one after another with the think time between,
- *  then takes another. Clients start spread over `rampMs`. `think` scales the think times. */
+ *  then takes another. Clients start spread over `rampMs`. `think` scales the think times. A stop puts unfinished sessions back. */
 export async function closedLoop(
-  shots: readonly Shot[],
+  queue: SessionQueue,
   clients: number,
   rampMs: number,
   think: number,
   drive: Drive,
 ): Promise<void> {
-  const sessions = sessionsOf(shots)
-  let next = 0
   const client = async (index: number): Promise<void> => {
     await pause((rampMs * index) / clients, drive.stop)
-    while (next < sessions.length && !drive.stop.aborted) {
-      const session = sessions[next] ?? []
-      next += 1
-      for (const [turn, shot] of session.entries()) {
-        if (turn > 0) await pause(shot.delayMs * think, drive.stop)
-        if (drive.stop.aborted) return
-        const dueMs = drive.nowMs()
-        drive.onHit({ shot, dueMs, answer: await drive.send(shot) })
-      }
+    while (!drive.stop.aborted) {
+      const session = queue.take()
+      if (session === null) return
+      queue.putBack(session.slice(await sendSession(session, think, drive)))
     }
   }
   await Promise.all(Array.from({ length: clients }, (_, index) => client(index)))
 }
 
-/** Requests by session, in order of their first one; without sessions each is its own. */
-function sessionsOf(shots: readonly Shot[]): readonly (readonly Shot[])[] {
-  const bySession = new Map<number, Shot[]>()
-  for (const shot of shots) {
-    const key = shot.session < 0 ? -2 - shot.request : shot.session
-    const known = bySession.get(key)
-    if (known === undefined) bySession.set(key, [shot])
-    else known.push(shot)
+/** Answers how many of the session's requests were sent. */
+async function sendSession(session: readonly Shot[], think: number, drive: Drive): Promise<number> {
+  for (const [turn, shot] of session.entries()) {
+    if (turn > 0) await pause(shot.delayMs * think, drive.stop)
+    const dueMs = drive.pace.take(drive.nowMs(), shot.tokens)
+    await pause(dueMs - drive.nowMs(), drive.stop)
+    if (drive.stop.aborted) return turn
+    drive.onHit({ shot, dueMs, answer: await drive.send(shot) })
   }
-  return [...bySession.values()]
+  return session.length
 }
 
 /** When something due at `dueMs` is due while the rate rises evenly from nothing to full within `rampMs`: the first half

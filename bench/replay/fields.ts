@@ -41,6 +41,93 @@ export const endpointFields = {
   },
 } as const satisfies OptionFields
 
+/** Options that find the highest load which still meets a goal. */
+export const findLoadFields = {
+  findLoad: {
+    kind: 'flag',
+    about:
+      'Raise the load step by step until the goal of --ttft-goal is missed, and tell the highest load that met it. ' +
+      'Open: requests per second. Closed: clients.',
+  },
+  goalShare: {
+    kind: 'number',
+    placeholder: 'PERCENT',
+    unit: 'percent',
+    fallback: 90,
+    min: 1,
+    max: 100,
+    about: 'With --find-load: so many of the requests must be within the goal; failed ones are not.',
+  },
+  from: {
+    kind: 'number',
+    placeholder: 'LOAD',
+    unit: '',
+    fallback: 1,
+    min: 1e-3,
+    max: 1e6,
+    about: 'With --find-load: the first load.',
+  },
+  to: {
+    kind: 'number',
+    placeholder: 'LOAD',
+    unit: '',
+    fallback: 1e6,
+    min: 1e-3,
+    max: 1e6,
+    about: 'With --find-load: the highest load to try.',
+  },
+  growth: {
+    kind: 'number',
+    placeholder: 'X',
+    unit: '',
+    fallback: 1.5,
+    min: 1.01,
+    max: 100,
+    about: 'With --find-load: each load is X times the one before.',
+  },
+  refine: {
+    kind: 'number',
+    placeholder: 'N',
+    unit: 'steps',
+    fallback: 2,
+    min: 0,
+    max: 20,
+    whole: true,
+    about: 'With --find-load: loads to try between the last good one and the first that is too high.',
+  },
+  step: {
+    kind: 'number',
+    placeholder: 'SECONDS',
+    unit: 'seconds',
+    fallback: 30,
+    min: 0.1,
+    max: 86_400,
+    about: 'With --find-load: how long each load is held; at least ten requests.',
+  },
+} as const satisfies OptionFields
+
+/** Limits that the client keeps. */
+export const paceFields = {
+  requestsPerSecond: {
+    kind: 'number',
+    placeholder: 'N',
+    unit: 'requests per second',
+    fallback: null,
+    min: 1e-6,
+    max: 1e6,
+    about: 'Never send more; a request that waits for this is due only then.',
+  },
+  tokensPerSecond: {
+    kind: 'number',
+    placeholder: 'N',
+    unit: 'tokens per second',
+    fallback: null,
+    min: 1e-3,
+    max: 1e9,
+    about: 'Never send more prompt tokens, in the same way.',
+  },
+} as const satisfies OptionFields
+
 /** The endpoint the options name; asks it for its model when none is given. */
 export async function openEndpoint(
   options: OptionValues<typeof endpointFields>,

@@ -4,7 +4,7 @@ import type { Curves, Facts, Report, Section, Table } from '../report/report.ts'
 import type { Measured } from './measure.ts'
 
 /** How a replay was run: part of every figure. */
-type ReplayRun = {
+export type ReplayRun = {
   readonly trace: string
   readonly model: string
   readonly api: string
@@ -15,6 +15,9 @@ type ReplayRun = {
   readonly scale: number
   readonly salt: number
   readonly warmUp: number
+  /** The client's own limits; null without one. */
+  readonly requestsPerSecondMax: number | null
+  readonly tokensPerSecondMax: number | null
   /** Time to first token, from when due, that counts as good; null when none was given. */
   readonly ttftGoalSeconds: number | null
   readonly outputTokensMax: number
@@ -66,7 +69,7 @@ export function replayReport(run: ReplayRun, measured: Measured): Report {
   }
 }
 
-function replayContext(run: ReplayRun) {
+export function replayContext(run: ReplayRun) {
   const closed = `closed loop, ${run.clients} clients, think time x ${run.think}`
   const open = `open loop, ${run.speedup} times the trace's speed`
   return traceContext({

@@ -21,16 +21,17 @@ export function blockText(node: number, wordCount: number, salt: number): string
   return text
 }
 
-/** The prompt of a request: the texts of its blocks, root first; the last one cut to what the prompt has left. */
+/** The prompt of a request of so many tokens: the texts of its blocks, root first; the last one cut to what the prompt has left.
+ *  `scale` is the factor that the tokens have already. */
 export function promptText(
   path: readonly number[],
-  inputTokens: number,
+  tokens: number,
   blockTokens: number,
   scale: number,
   salt: number,
 ): string {
   const wordsPerBlock = Math.max(1, Math.round(blockTokens * scale))
-  let left = Math.max(1, Math.round(inputTokens * scale))
+  let left = tokens
   let text = ''
   for (const node of path) {
     const wordCount = Math.min(wordsPerBlock, left)
