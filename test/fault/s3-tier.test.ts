@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { type Fault, type FaultServer, faultServerOf } from '../servers/s3-fault.ts'
+import type { WriteWanted } from '../../tiers/tier.ts'
+import { type Fault, type FaultServer, faultServerOf, lateEarsMs, lateMs } from '../servers/s3-fault.ts'
 import { nth, readWanted, setCredentials, type TierRig, tierOf } from '../servers/s3-tier.ts'
 
 // Most of the time is waiting: the cases share nothing and wait side by side.
@@ -99,26 +101,88 @@ void t.test('redirects are not followed: credentials stay with their host', { bu
   t.equal(other.seen.size, 0)
 })
 
+void t.test('a caller in a hurry gets busy, and costs the tier no rest', { buffered: true }, async (t) => {
+  const rig = await rigOf(t)
+  const blocks = rig.blocks(1, 10_000)
+  await rig.tier.write(blocks)
+  rig.server.fail('GET', 'dribble')
+  for (let i = 0; i < 4; i++) t.match(await rig.read(blocks, 300), [{ as: 'busy' }])
+  t.equal(rig.tier.usage().state, 'serving')
+})
+
+/** Ways to answer after the caller has gone. */
+const lateAnswers = ['never', 'late', 'late_body', 'late_rest', 'stall', 'dribble'] as const
+
+/** What lies in a span some time after a read into it has ended, and whether the store is still being listened to. */
+async function afterwards(rig: Rig, block: WriteWanted, end: (read: Promise<unknown>) => Promise<unknown>) {
+  const span = rig.memory.span(block.seal.payloadBytes)
+  await end(rig.tier.read([readWanted(block, span)], performance.now() + 400))
+  // The slot is somebody else's now.
+  rig.memory.bytesOf(span).fill(0x5a)
+  await sleep(lateMs + 500)
+  const strange = rig.memory.bytesOf(span).filter((byte) => byte !== 0x5a).length
+  return { strange, open: rig.server.open() }
+}
+
 void t.test(
-  'a caller in a hurry gets busy, no bytes afterwards, and costs the tier no rest',
+  'no byte of a late answer comes into memory after the read has ended',
   { buffered: true },
   async (t) => {
-    const rig = await rigOf(t)
-    const blocks = rig.blocks(1, 10_000)
-    await rig.tier.write(blocks)
-    rig.server.fail('GET', 'dribble')
-    const block = nth(blocks, 0)
-    const span = rig.memory.span(block.seal.payloadBytes)
-    for (let i = 0; i < 4; i++) {
-      const [result] = await rig.tier.read([readWanted(block, span)], performance.now() + 500)
-      t.equal(result?.as, 'busy')
-    }
-    const then = Buffer.from(rig.memory.bytesOf(span))
-    await new Promise((resolve) => setTimeout(resolve, 600))
-    t.equal(Buffer.compare(then, rig.memory.bytesOf(span)), 0)
-    t.equal(rig.tier.usage().state, 'serving')
+    await Promise.all(
+      lateAnswers.map(async (fault) => {
+        const rig = await rigOf(t)
+        const [block] = rig.blocks(1, 300_000)
+        if (block === undefined) throw new Error('no block')
+        await rig.tier.write([block])
+        rig.server.fail('GET', fault)
+        const seen = await afterwards(rig, block, async (read) =>
+          t.match(await read, [{ as: 'busy' }], fault),
+        )
+        t.strictSame(seen, { strange: 0, open: 0 }, `${fault}: not a byte, and the connection is closed`)
+        rig.server.heal()
+        t.same(await rig.readAndCompare([block], rig.memory), ['found'], `${fault}: then it is read`)
+      }),
+    )
   },
 )
+
+void t.test('nor after the tier was closed', { buffered: true }, async (t) => {
+  for (const fault of ['late_body', 'late_rest'] as const) {
+    const rig = await rigOf(t)
+    const [block] = rig.blocks(1, 300_000)
+    if (block === undefined) throw new Error('no block')
+    await rig.tier.write([block])
+    rig.server.fail('GET', fault)
+    const close = async (read: Promise<unknown>): Promise<void> => {
+      await sleep(100)
+      await Promise.all([rig.tier.close(), read])
+    }
+    t.strictSame(await afterwards(rig, block, close), { strange: 0, open: 0 }, fault)
+  }
+})
+
+void t.test('nothing is sent from memory after a write has ended', { buffered: true }, async (t) => {
+  const rig = await rigOf(t)
+  // More than the sockets between hold: most of it still lies in memory when the write is given up.
+  const blocks = rig.blocks(4, 4 * 2 ** 20)
+  const known = rig.server.objects.size
+  rig.server.fail('PUT', 'late_ears')
+  const results = await rig.tier.write(blocks)
+  for (const { as } of results) t.equal(as, 'failed')
+  for (const { from } of blocks) rig.memory.bytesOf(from).fill(0x5a)
+  await sleep(lateEarsMs)
+  t.equal(rig.server.objects.size, known, 'no object came of it')
+  t.equal(rig.server.open(), 0, 'the connection is closed')
+})
+
+void t.test('requests that only ask end at their deadline too', { buffered: true }, async (t) => {
+  const server = await faultServerOf(t)
+  server.fail('LIST', 'never')
+  const { tier } = await tierOf(t, server.endpoint)
+  t.equal(tier.usage().state, 'resting')
+  await sleep(200)
+  t.equal(server.open(), 0, 'the connection is closed')
+})
 
 void t.test('writes end by themselves', { buffered: true }, async (t) => {
   const never = async (fault: Fault): Promise<void> => {

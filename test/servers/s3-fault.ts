@@ -9,6 +9,12 @@ export type Fault =
   | 'stall'
   /** A hundred bytes every 200 ms: each byte would reset an idle timer. */
   | 'dribble'
+  /** Nothing for a second, then all of it. */
+  | 'late'
+  /** The head at once, the bytes a second later. */
+  | 'late_body'
+  /** Half of the bytes at once, the others a second later. */
+  | 'late_rest'
   /** Half of the bytes and a clean end, without a length said before. */
   | 'short'
   /** Half of the bytes, then the connection is cut. */
@@ -28,6 +34,8 @@ export type Fault =
   | 'lost_answer'
   /** Does not read what is sent. */
   | 'deaf'
+  /** Does not read what is sent for some seconds, then takes it in. */
+  | 'late_ears'
 
 export type FaultServer = {
   readonly endpoint: string
@@ -37,7 +45,12 @@ export type FaultServer = {
   heal(): void
   /** Requests seen, by method. */
   readonly seen: Map<string, number>
+  /** Requests whose connection is open and whose answer is not at its end. */
+  open(): number
 }
+/** How long a late answer takes, and how long late ears do not hear, in milliseconds. */
+export const lateMs = 1_000
+export const lateEarsMs = 4_000
 type Test = { teardown(run: () => Promise<void>): void }
 type Planned = { readonly fault: Fault; left: number }
 
@@ -46,6 +59,7 @@ export async function faultServerOf(t: Test, elsewhere = 'http://127.0.0.1:9'): 
   const objects = new Map<string, Buffer>()
   const planned = new Map<string, Planned>()
   const seen = new Map<string, number>()
+  let open = 0
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://store')
     const name = decodeURIComponent(url.pathname).split('/').slice(2).join('/')
@@ -53,6 +67,10 @@ export async function faultServerOf(t: Test, elsewhere = 'http://127.0.0.1:9'): 
     seen.set(method, (seen.get(method) ?? 0) + 1)
     const plan = planned.get(method)
     const fault = plan !== undefined && plan.left-- > 0 ? plan.fault : null
+    open += 1
+    response.once('close', () => {
+      open -= 1
+    })
     response.on('error', () => undefined)
     request.on('error', () => undefined)
     if (fault !== null && failAtOnce(fault, request, response, elsewhere, url)) return
@@ -72,6 +90,7 @@ export async function faultServerOf(t: Test, elsewhere = 'http://127.0.0.1:9'): 
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     objects,
     seen,
+    open: () => open,
     fail: (method, fault, times = Number.POSITIVE_INFINITY) => planned.set(method, { fault, left: times }),
     heal: () => planned.clear(),
   }
@@ -128,6 +147,7 @@ async function takeIn(
   fault: Fault | null,
 ): Promise<void> {
   const chunks: Buffer[] = []
+  if (fault === 'late_ears') await new Promise((resolve) => setTimeout(resolve, lateEarsMs))
   try {
     for await (const chunk of request) chunks.push(chunk)
   } catch {
@@ -191,12 +211,22 @@ function give(
     response.writeHead(200, { 'content-type': 'application/xml' }).end(errorXml('InternalError'))
     return
   }
-  response.writeHead(ranged ? 206 : 200, headers)
   const half = body.subarray(0, body.length >> 1)
+  if (fault === 'late') {
+    setTimeout(() => response.writeHead(ranged ? 206 : 200, headers).end(body), lateMs)
+    return
+  }
+  response.writeHead(ranged ? 206 : 200, headers)
   if (fault === 'stall') response.write(half)
   else if (fault === 'short') response.end(half)
   else if (fault === 'cut') response.write(half, () => response.destroy())
-  else if (fault === 'dribble') dribble(body, response)
+  else if (fault === 'late_body') {
+    response.flushHeaders()
+    setTimeout(() => response.end(body), lateMs)
+  } else if (fault === 'late_rest') {
+    response.write(half)
+    setTimeout(() => response.end(body.subarray(half.length)), lateMs)
+  } else if (fault === 'dribble') dribble(body, response)
   else response.end(body)
 }
 

@@ -22,6 +22,7 @@ import type { Gate, Urgency } from './gate.ts'
 import type { S3Meter } from './metrics.ts'
 import { Pace } from './pace.ts'
 import { type Refusal, refusalOf, refusalText } from './refusal.ts'
+import { drain, endBody, type Fetched, piecesOf, type Sink, sentPieceBytes } from './stream.ts'
 import type { S3Location } from './url.ts'
 
 /** What a request came to. */
@@ -34,21 +35,9 @@ export type Listing = {
   /** Where the next page starts; null at the end. */
   readonly next: string | null
 }
-export type Fetched = {
-  /** 206 for a range, 200 for the whole. */
-  readonly status: number
-  readonly contentRange: string | null
-  readonly contentLength: number | null
-}
-/** Gets the bytes of an answer as they come; says when it has enough. */
-export type Sink = {
-  begin(fetched: Fetched): 'go_on' | 'enough'
-  take(chunk: Uint8Array): 'go_on' | 'enough'
-}
 export type CallOptions = { readonly urgency: Urgency; readonly deadlineMs: number }
 
 type Call = 'get' | 'put' | 'list' | 'delete' | 'create'
-const pieceBytes = 256 * 1024
 const connectMsMax = 1_000
 
 /** One bucket of an object store: every request through the gate, under a deadline and a rate floor, with few retries, counted,
@@ -123,7 +112,7 @@ export class Bucket {
       const command = new PutObjectCommand({
         Bucket: this.#location.bucket,
         Key: name,
-        Body: Readable.from(piecesOf(parts, pace), { objectMode: false, highWaterMark: pieceBytes }),
+        Body: Readable.from(piecesOf(parts, pace), { objectMode: false, highWaterMark: sentPieceBytes }),
         ContentLength: byteCount,
         ...(how.onlyNew ? { IfNoneMatch: '*' } : {}),
         ...(how.checksum === null ? {} : { ChecksumCRC32C: how.checksum }),
@@ -146,20 +135,14 @@ export class Bucket {
         Key: name,
         ...(range === null ? {} : { Range: `bytes=${range.first}-${range.last}` }),
       })
-      const sent = this.#client.send(command, { abortSignal: pace.signal })
-      // An answer that comes after its time is thrown away, with its connection.
-      sent.then((late) => pace.signal.aborted && destroy(late.Body)).catch(() => undefined)
-      const answer = await sent
+      const answer = await this.#client.send(command, { abortSignal: pace.signal })
       const fetched: Fetched = {
         status: answer.$metadata.httpStatusCode ?? 0,
         contentRange: answer.ContentRange ?? null,
         contentLength: answer.ContentLength ?? null,
       }
-      if (sink.begin(fetched) === 'enough') {
-        destroy(answer.Body)
-        return null
-      }
-      await drain(answer.Body, sink, pace)
+      if (sink.begin(fetched) === 'enough') endBody(answer.Body)
+      else await drain(answer.Body, sink, pace)
       return null
     })
   }
@@ -289,38 +272,4 @@ function clientOf(location: S3Location): S3Client {
       httpsAgent: new TlsAgent(agent),
     },
   })
-}
-
-function* piecesOf(parts: readonly Uint8Array[], pace: Pace): Generator<Uint8Array> {
-  for (const part of parts) {
-    for (let start = 0; start < part.length; start += pieceBytes) {
-      if (pace.signal.aborted) return
-      const piece = part.subarray(start, start + pieceBytes)
-      pace.moved(piece.length)
-      yield piece
-    }
-  }
-  pace.wait()
-}
-
-async function drain(body: unknown, sink: Sink, pace: Pace): Promise<void> {
-  if (!(body instanceof Readable)) return
-  const cut = (): void => {
-    body.destroy()
-  }
-  pace.signal.addEventListener('abort', cut, { once: true })
-  try {
-    for await (const chunk of body) {
-      if (pace.signal.aborted || !(chunk instanceof Uint8Array)) return
-      pace.moved(chunk.length)
-      if (sink.take(chunk) === 'enough') return
-    }
-  } finally {
-    pace.signal.removeEventListener('abort', cut)
-    body.destroy()
-  }
-}
-
-function destroy(body: unknown): void {
-  if (body instanceof Readable) body.destroy()
 }

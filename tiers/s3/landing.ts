@@ -1,7 +1,7 @@
 import { assert } from '../block/assert.ts'
 import { sealByteCount } from '../block/seal.ts'
-import type { Fetched, Sink } from './bucket.ts'
 import type { Piece, Run } from './run.ts'
+import type { Fetched, Sink } from './stream.ts'
 
 export type LandingPiece = Piece & {
   /** Host memory that takes the payload. */
