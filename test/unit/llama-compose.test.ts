@@ -317,9 +317,19 @@ void t.test('errors, ends and forms that are not expected', (t) => {
   t.same(composed(new ChatComposer(), whole), { as: 'gone' }, 'without the last word of the stream')
   t.same(composed(new ChatComposer(), whole.slice(0, 900)), { as: 'gone' }, 'or without its end')
   t.same(composed(new ChatComposer(), ''), { as: 'gone' })
-  t.same(composed(new ChatComposer(), spoken, 16, 500), { as: 'again', why: 'too_large' })
+  const tooLarge = { as: 'again', why: 'too_large' }
+  const long = before + line(chunk(0, { content: 'y'.repeat(300) })).repeat(2)
+  t.same(composed(new ChatComposer(), long, 2 ** 20, 500), tooLarge)
+  t.same(
+    composed(new ChatComposer(), long, 2 ** 20, 600),
+    { as: 'gone' },
+    'what is held counts, not the stream',
+  )
   const endlessLine = `data: ${'x'.repeat(600)}`
-  t.same(composed(new ChatComposer(), endlessLine, 16, 500), { as: 'again', why: 'too_large' }, 'one line')
+  t.same(composed(new ChatComposer(), endlessLine, 16, 500), tooLarge, 'one line')
+  const shared = { text: 'a', index: 0, finish_reason: null, logprobs: { content: [{ token: 'a' }] } }
+  const probable = line({ object: 'text_completion', choices: [shared] }).repeat(9)
+  t.same(composed(new CompletionsComposer(false), probable, 64, 500), tooLarge, 'probabilities count whole')
   t.end()
 })
 

@@ -29,11 +29,12 @@ const callNames = new Set(['index', 'id', 'type', 'function'])
 /** Puts chat chunks together to a chat completion. */
 export class ChatComposer implements Composer {
   readonly endsWithDone = true
+  keptBytes = 0
   readonly #parts = new Map<number, Part>()
   /** The part whose end came last: the event with its counts comes next and does not say whose it is. */
   #ended: Part | null = null
 
-  take(event: Json): boolean {
+  take(event: Json, byteCount: number): boolean {
     const { choices } = event
     if (event.object !== 'chat.completion.chunk' || !Array.isArray(choices)) return false
     if (choices.length === 0) return this.#counts(event)
@@ -43,6 +44,8 @@ export class ChatComposer implements Composer {
     if (typeof index !== 'number' || !isObject(delta) || !hasOnly(delta, deltaNames)) return false
     const part = this.#part(index)
     if (part.finish !== null || !addDelta(part, delta)) return false
+    this.keptBytes += textAt(delta, 'content').length + textAt(delta, 'reasoning_content').length
+    if (delta.tool_calls !== undefined) this.keptBytes += byteCount
     if (saysSomething(delta))
       part.saidTokens = Math.max(part.saidTokens, countAt(event, 'timings', 'predicted_n'))
     if (finish === null) return true

@@ -20,8 +20,10 @@ export type AgainWhy = 'unlike' | 'cut' | 'failed' | 'too_large'
 export type Composer = {
   /** Whether a whole stream of this API ends with `[DONE]`. */
   readonly endsWithDone: boolean
-  /** Takes the data of one event; false when its form is not known. */
-  take(event: Json): boolean
+  /** Bytes held for the answer so far, about. Why not those of the stream: most of it is repeated with every token. */
+  readonly keptBytes: number
+  /** Takes the data of one event, which was so many bytes long; false when its form is not known. */
+  take(event: Json, byteCount: number): boolean
   /** The answer, after the last event. */
   compose(): Composed
 }

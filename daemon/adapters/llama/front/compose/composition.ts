@@ -8,7 +8,6 @@ export class Composition {
   readonly #reader = new EventReader()
   readonly #composer: Composer
   readonly #bytesMax: number
-  #keptBytes = 0
   #verdict: Composed | null = null
   #saidDone = false
 
@@ -21,9 +20,9 @@ export class Composition {
   push(piece: Uint8Array): Composed | null {
     for (const event of this.#reader.push(piece)) {
       this.#verdict ??= this.#take(event)
-      this.#keptBytes += event.data.length
     }
-    if (this.#keptBytes + this.#reader.heldLength > this.#bytesMax) this.#verdict ??= again('too_large')
+    if (this.#composer.keptBytes + this.#reader.heldLength > this.#bytesMax)
+      this.#verdict ??= again('too_large')
     return this.#verdict
   }
 
@@ -40,7 +39,7 @@ export class Composition {
     if (!isObject(json)) return again('unlike')
     const error = event.name === 'error' ? json : field(json, 'error')
     if (isObject(error)) return failed(error)
-    return this.#composer.take(json) ? null : again('unlike')
+    return this.#composer.take(json, event.data.length) ? null : again('unlike')
   }
 }
 

@@ -7,6 +7,7 @@ type Call = { readonly id: string; readonly name: string; readonly input: string
  *  them as it finds them, but an answer that is not streamed always has thoughts, text and calls in this order. */
 export class MessagesComposer implements Composer {
   readonly endsWithDone = false
+  keptBytes = 0
   #start: Json | null = null
   #end: Json | null = null
   #stopped = false
@@ -71,6 +72,8 @@ export class MessagesComposer implements Composer {
   #delta(event: Json): boolean {
     const { delta, index } = event
     this.#deltaCount++
+    this.keptBytes += textAt(delta, 'text').length + textAt(delta, 'thinking').length
+    this.keptBytes += textAt(delta, 'partial_json').length
     switch (field(delta, 'type')) {
       case 'text_delta':
         this.#texts.push(textAt(delta, 'text'))

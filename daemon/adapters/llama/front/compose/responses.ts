@@ -8,6 +8,7 @@ export type Ends = { readonly answerTokens: readonly number[]; readonly contextT
 /** Takes the answer out of the last event of a Responses stream, which carries nearly all of it. */
 export class ResponsesComposer implements Composer {
   readonly endsWithDone = false
+  keptBytes = 0
   readonly #ends: Ends
   #saidTokens = 0
   #completed: Json | null = null
@@ -16,7 +17,7 @@ export class ResponsesComposer implements Composer {
     this.#ends = ends
   }
 
-  take(event: Json): boolean {
+  take(event: Json, byteCount: number): boolean {
     const { type } = event
     if (typeof type !== 'string' || !type.startsWith('response.') || this.#completed !== null) return false
     if (type.endsWith('.delta')) {
@@ -28,6 +29,7 @@ export class ResponsesComposer implements Composer {
       return false
     if (countAt(response, 'usage', 'output_tokens') < 0) return false
     this.#completed = response
+    this.keptBytes += byteCount
     return true
   }
 

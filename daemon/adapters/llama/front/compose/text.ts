@@ -47,6 +47,7 @@ const choiceNames = new Set(['text', 'index', 'logprobs', 'finish_reason'])
 /** Puts chunks of the OpenAI completions API together. */
 export class CompletionsComposer implements Composer {
   readonly endsWithDone = true
+  keptBytes = 0
   readonly #parts = new Parts()
   readonly #hasStops: boolean
 
@@ -54,7 +55,7 @@ export class CompletionsComposer implements Composer {
     this.#hasStops = hasStops
   }
 
-  take(event: Json): boolean {
+  take(event: Json, byteCount: number): boolean {
     const { choices } = event
     const choice: unknown = Array.isArray(choices) && choices.length === 1 ? choices[0] : null
     if (event.object !== 'text_completion' || !isObject(choice) || !hasOnly(choice, choiceNames)) return false
@@ -62,6 +63,7 @@ export class CompletionsComposer implements Composer {
     const part = this.#parts.at(choice.index)
     if (part.last !== null) return false
     const entries = field(choice.logprobs, 'content')
+    this.keptBytes += Array.isArray(entries) ? byteCount : choice.text.length
     if (Array.isArray(entries)) part.probabilities.push(...entries)
     if (typeof choice.finish_reason === 'string') {
       part.last = event
@@ -92,6 +94,7 @@ export class CompletionsComposer implements Composer {
 /** Puts chunks of llama.cpp's own completion together. Several prompts give a list. */
 export class NativeComposer implements Composer {
   readonly endsWithDone = false
+  keptBytes = 0
   readonly #parts = new Parts()
   readonly #hasStops: boolean
 
@@ -99,7 +102,7 @@ export class NativeComposer implements Composer {
     this.#hasStops = hasStops
   }
 
-  take(event: Json): boolean {
+  take(event: Json, byteCount: number): boolean {
     const { index, content, stop } = event
     if (typeof index !== 'number' || typeof content !== 'string' || typeof stop !== 'boolean') return false
     const part = this.#parts.at(index)
@@ -112,6 +115,7 @@ export class NativeComposer implements Composer {
     }
     if (event.prompt_progress !== undefined) return true
     const entries = event.completion_probabilities
+    this.keptBytes += Array.isArray(entries) ? byteCount : content.length
     if (Array.isArray(entries)) part.probabilities.push(...entries)
     part.texts.push(content)
     if (typeof event.tokens_predicted !== 'number') return false
