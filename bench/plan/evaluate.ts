@@ -12,9 +12,8 @@ export type Places = {
 
 /** Sums over the whole trace for one set of tier sizes. */
 export type Outcome = {
-  /** Seconds of prefill that the engines do, and what they would do with HBM alone. */
+  /** Seconds of prefill that the engines do. */
   readonly prefillSeconds: number
-  readonly prefillSecondsAlone: number
   /** Tokens by where they came from. */
   readonly tokens: { readonly hbm: number; readonly host: number; readonly nvme: number; readonly s3: number }
   /** Tokens that were held but cheaper to compute again. */
@@ -35,11 +34,14 @@ type Service = {
   totalSeconds: number
 }
 
-/** Steps per doubling of the TTFT histogram, and its range: 2^-12 s (0.2 ms) to 2^14 s. */
-const stepsPerDoubling = 16
-const lowestLog = -12
-const highestLog = 14
-const stepCount = (highestLog - lowestLog) * stepsPerDoubling
+/** Steps of the TTFT histogram: 16 to each doubling, even within it, from 2^-12 s (0.2 ms) to 2^14 s. A step is the upper
+ *  half of a float: taking a logarithm of every time of every option would be half of a plan's time. */
+const stepShift = 16
+const floatBits = new Float64Array(1)
+/** The half of the float with sign, exponent and the first of the fraction. */
+const floatHigh = new Int32Array(floatBits.buffer).subarray(1)
+const lowestStep = halfOf(2 ** -12) >> stepShift
+const stepCount = (halfOf(2 ** 14) >> stepShift) - lowestStep
 
 /** Reusable memory for evaluating many sets of sizes. */
 export class Evaluator {
@@ -63,27 +65,24 @@ export class Evaluator {
     const histogram = this.#histogram.fill(0)
     const service = this.#service
     const tokens = { hbm: 0, host: 0, nvme: 0, s3: 0 }
-    let [seconds, alone, refused, reads, seen] = [0, 0, 0, 0, 0]
+    let [seconds, refused, reads, seen] = [0, 0, 0, 0]
     for (let request = 0; request < this.#tree.requestCount; request += this.#stride) {
       const available = this.serve(request, places, service)
-      const inputTokens = this.#tree.inputTokens[request] ?? 0
       seen += 1
       seconds += service.computeSeconds
-      alone += prefillSeconds(this.#site, inputTokens, service.hbm)
       tokens.hbm += service.hbm
       tokens.host += service.host
       tokens.nvme += service.nvme
       tokens.s3 += service.s3
       refused += available - service.hbm - service.host - service.nvme - service.s3
       if (service.s3 > 0) reads += Math.ceil((service.s3 * this.#site.bytesPerToken) / rangeBytes)
-      const step = Math.floor((Math.log2(service.totalSeconds + 1e-9) - lowestLog) * stepsPerDoubling)
+      const step = (halfOf(service.totalSeconds) >> stepShift) - lowestStep
       const place = Math.min(stepCount - 1, Math.max(0, step))
       histogram[place] = (histogram[place] ?? 0) + 1
     }
     const scale = seen === 0 ? 0 : this.#tree.requestCount / seen
     return {
       prefillSeconds: seconds * scale,
-      prefillSecondsAlone: alone * scale,
       tokens: {
         hbm: tokens.hbm * scale,
         host: tokens.host * scale,
@@ -195,7 +194,19 @@ function quantileOf(histogram: Float64Array, count: number, share: number): numb
   let below = 0
   for (let step = 0; step < stepCount; step += 1) {
     below += histogram[step] ?? 0
-    if (below > rank) return 2 ** (lowestLog + (step + 1) / stepsPerDoubling)
+    if (below > rank) return edgeOf(step + 1)
   }
   return 0
+}
+
+function halfOf(seconds: number): number {
+  floatBits[0] = seconds
+  return floatHigh[0] as number
+}
+
+/** Lower edge of a step in seconds. */
+function edgeOf(step: number): number {
+  floatBits[0] = 0
+  floatHigh[0] = (step + lowestStep) << stepShift
+  return floatBits[0]
 }

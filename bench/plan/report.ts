@@ -1,4 +1,3 @@
-import { quantileOf } from '../analyze-gaps.ts'
 import { traceContext } from '../report/context.ts'
 import { shown } from '../report/format.ts'
 import type { Cell, Column, Curves, Facts, Report, Section, Table } from '../report/report.ts'
@@ -134,11 +133,16 @@ function recommendation(tree: TraceTree, plan: Plan): Facts {
 
 function quantiles(sorted: Float64Array) {
   return {
-    p50: quantileOf(sorted, 0.5) ?? 0,
-    p90: quantileOf(sorted, 0.9) ?? 0,
-    p95: quantileOf(sorted, 0.95) ?? 0,
-    p99: quantileOf(sorted, 0.99) ?? 0,
+    p50: quantileOf(sorted, 0.5),
+    p90: quantileOf(sorted, 0.9),
+    p95: quantileOf(sorted, 0.95),
+    p99: quantileOf(sorted, 0.99),
   }
+}
+
+/** sorted[floor(share * length)]; 0 for no numbers at all. */
+function quantileOf(sorted: Float64Array, share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
 }
 
 function optionJson(tree: TraceTree, plan: Plan, option: Option, bytes: TierBytes) {
@@ -272,7 +276,7 @@ function ttftCurve(plan: Plan): Curves {
     name,
     points: Array.from({ length: ttftPoints }, (_, step) => {
       const share = (step + 1) / ttftPoints
-      return [Math.max(1e-3, quantileOf(sorted, share - 1e-9) ?? 0), share] as const
+      return [Math.max(1e-3, quantileOf(sorted, share - 1e-9)), share] as const
     }),
   })
   const traffic = shown(plan.site.traffic, 'number')
