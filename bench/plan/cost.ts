@@ -2,7 +2,7 @@ import type { HeldBlocks } from './distance.ts'
 import type { Outcome, Places } from './evaluate.ts'
 import { bytesPerGb, packBytes, type Site, secondsPerMonth } from './site.ts'
 
-/** Bytes of each tier. */
+/** Bytes of each tier; 0 for one that is not used. Every tier also holds what the ones above it hold. */
 export type TierBytes = { readonly host: number; readonly nvme: number; readonly s3: number }
 
 /** Dollars per month, by what they pay for. */
@@ -31,20 +31,17 @@ export type Activity = {
 
 export function tierBytes(held: HeldBlocks, places: Places, blockBytes: number): TierBytes {
   const at = (place: number): number => held.capacities[place] ?? 0
+  const own = (above: number, place: number): number => (place === above ? 0 : at(place) * blockBytes)
   return {
-    host: (at(places.host) - at(places.hbm)) * blockBytes,
-    nvme: (at(places.nvme) - at(places.host)) * blockBytes,
-    s3: (at(places.s3) - at(places.nvme)) * blockBytes,
+    host: own(places.hbm, places.host),
+    nvme: own(places.host, places.nvme),
+    s3: own(places.nvme, places.s3),
   }
 }
 
-/** Blocks written to a tier: every one that enters it and later leaves the tier above. A block that goes up keeps
- *  its lower copy, so it is not written again while the tiers together hold it; what still lies above at the
- *  end of the trace was not written yet. */
+/** Blocks written to a tier: blocks are written through, so every one that enters it, at once. */
 function writtenBlocks(held: HeldBlocks, above: number, below: number): number {
-  if (below === above) return 0
-  const stillAbove = Math.min(held.capacities[above] ?? 0, held.entering[below] ?? 0)
-  return (held.entering[below] ?? 0) - stillAbove
+  return below === above ? 0 : (held.entering[below] ?? 0)
 }
 
 /** How many times the trace's traffic fits into a month on this site. */

@@ -2,7 +2,7 @@ import type { TraceTree } from '../trace/trace.ts'
 import type { HeldBlocks } from './distance.ts'
 import { prefillSeconds, rangeBytes, type Site } from './site.ts'
 
-/** A set of tier sizes as places in the rising list of capacities: HBM alone, HBM + host, + NVMe, + S3. */
+/** A set of tier sizes as places in the rising list of capacities. A tier at the place of the one above it is not there. */
 export type Places = {
   readonly hbm: number
   readonly host: number

@@ -1,4 +1,4 @@
-/** Rising total capacities, in blocks: the engines' own memory, then steps from a thousandth of the distinct blocks
+/** Rising capacities, in blocks: the engines' own memory, then steps from a thousandth of the distinct blocks
  *  (or just above that memory) to all of them, evenly spaced by ratio. */
 export function capacityGrid(hbmBlocks: number, distinctBlocks: number, stepCount: number): Int32Array {
   const smallest = Math.max(1, Math.floor(distinctBlocks / 1_000), Math.ceil(hbmBlocks * 1.05))

@@ -14,22 +14,20 @@ export function sizeHeat(plan: Plan): Heat {
     { length: Math.floor(last / stride) + 1 },
     (_, step) => last - step * stride,
   ).reverse()
-  const base = capacities[0] ?? 0
-  const sizeAt = (place: number): string =>
-    shown(((capacities[place] ?? 0) - base) * plan.blockBytes, 'bytes')
-  const costAt = (host: number, total: number): number | null => {
+  const sizeAt = (place: number): string => shown((capacities[place] ?? 0) * plan.blockBytes, 'bytes')
+  const costAt = (host: number, nvme: number): number | null => {
     const found = plan.search.rough.find(
-      ({ places: at }) => at.host === host && at.nvme === total && at.s3 === total,
+      ({ places: at }) => at.host === host && at.nvme === nvme && at.s3 === nvme,
     )
     return found === undefined ? null : found.cost.total
   }
   return {
     kind: 'heat',
-    title: 'Dollars per month: host memory (down) against host + NVMe together (across), no S3',
+    title: 'Dollars per month: host memory (down) against NVMe (across; equal: none), no S3',
     unit: 'dollars',
     rowNames: places.map(sizeAt),
     columnNames: places.map(sizeAt),
-    values: places.map((host) => places.map((total) => (total < host ? null : costAt(host, total)))),
+    values: places.map((host) => places.map((nvme) => (nvme < host ? null : costAt(host, nvme)))),
   }
 }
 

@@ -2,6 +2,7 @@ import { Interrupted } from '../failure.ts'
 import type { OnStep } from '../progress.ts'
 import type { TraceTree } from '../trace/trace.ts'
 import { type Activity, activityOf, costOf, type TierBytes, tierBytes } from './cost.ts'
+import { type BlockHitRates, blockHitRates } from './default-policy.ts'
 import { type HeldBlocks, heldBlocks } from './distance.ts'
 import { Evaluator, type Places } from './evaluate.ts'
 import { capacityGrid } from './grid.ts'
@@ -43,6 +44,8 @@ export type Plan = {
   /** Sorted times to first token, queue included, with that many engines: with the tiers, and with HBM alone. */
   readonly ttft: Float64Array
   readonly ttftAlone: Float64Array
+  /** Of the lowest tier; null without tiers. */
+  readonly blockHitRates: BlockHitRates | null
   /** Tokens over time by source: HBM, host, NVMe, S3, computed. */
   readonly overTime: readonly Float64Array[]
   readonly partial: boolean
@@ -95,6 +98,7 @@ export async function makePlan(
     busyAlone: busyEngines(alone, spanSeconds, site),
     ttft: queuedTtft(tree, whole, best.places, site, enginesShown).sort(),
     ttftAlone: queuedTtft(tree, whole, alone.places, site, enginesShown).sort(),
+    blockHitRates: blockHitRates(tree, held, best.places.s3),
     overTime: whole.tokensOverTime(best.places, timeSlices),
     partial: search.partial,
   }

@@ -32,7 +32,7 @@ export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed:
     site: plan.site,
     triedCount: plan.search.triedCount,
     prefillSecondsSaved: alone.outcome.prefillSeconds - best.outcome.prefillSeconds,
-    best: optionJson(tree, plan, best, plan.bytes),
+    best: { ...optionJson(tree, plan, best, plan.bytes), blockHitRates: plan.blockHitRates },
     alone: optionJson(tree, plan, alone, { host: 0, nvme: 0, s3: 0 }),
     neighbours: plan.neighbours.map(({ name, option, bytes }) => ({
       name,
@@ -64,7 +64,8 @@ function planContext(plan: Plan, shape: KvShape, assumed: readonly string[]) {
     weighting: 'tokens',
     tailBlock: 'a partial tail hits only as a whole',
     concurrency: 'lookups one request at a time; times to first token with queues for links and engines',
-    capacity: 'as planned; the tiers act as one LRU of their summed size (demotion on eviction, copies kept)',
+    capacity:
+      'as planned; blocks are written through: every tier is an LRU of its own size, which also holds what those above it hold',
     assumed: [
       ...assumed,
       ...shape.notes,
@@ -108,6 +109,12 @@ function recommendation(tree: TraceTree, plan: Plan): Facts {
       fact('nvmeBytes', 'NVMe', bytes.nvme, 'bytes'),
       fact('s3Bytes', 'S3', bytes.s3, 'bytes'),
       fact('hitRate', 'tokens not computed', hitShare(tree, best), 'rate'),
+      ...(plan.blockHitRates === null
+        ? []
+        : [
+            fact('blocksLru', 'blocks hit in the lowest tier, LRU', plan.blockHitRates.lru, 'rate'),
+            fact('blocksTerrace', 'with the default policy', plan.blockHitRates.terrace, 'rate'),
+          ]),
       fact('hitRateAlone', 'with HBM alone', hitShare(tree, alone), 'rate'),
       fact('cost', 'cost per month', best.cost.total, 'dollars'),
       fact('costAlone', 'with HBM alone', alone.cost.total, 'dollars'),
@@ -235,22 +242,27 @@ function breakEvenTable(plan: Plan): Table {
   }
 }
 
-function totalBytes(plan: Plan, option: Option): number {
-  return ((plan.held.capacities[option.places.s3] ?? 0) - (plan.held.capacities[0] ?? 0)) * plan.blockBytes
+/** What the lowest tier holds, in bytes; 0 without tiers. */
+function lowestBytes(plan: Plan, { places }: Option): number {
+  return places.s3 === places.hbm ? 0 : (plan.held.capacities[places.s3] ?? 0) * plan.blockBytes
 }
 
 function frontierJson(plan: Plan, option: Option) {
-  return { tierBytes: totalBytes(plan, option), costPerMonth: option.cost.total, meetsGoal: option.meets }
+  return {
+    lowestTierBytes: lowestBytes(plan, option),
+    costPerMonth: option.cost.total,
+    meetsGoal: option.meets,
+  }
 }
 
 function costCurve(plan: Plan): Curves {
-  const points = plan.search.frontier.map((option) => [totalBytes(plan, option), option.cost.total] as const)
+  const points = plan.search.frontier.map((option) => [lowestBytes(plan, option), option.cost.total] as const)
   const { best } = plan.search
-  const mark = { x: totalBytes(plan, best), y: best.cost.total, label: 'optimum' }
+  const mark = { x: lowestBytes(plan, best), y: best.cost.total, label: 'optimum' }
   return {
     kind: 'curves',
-    title: 'Cheapest cost per month for each total size of the tiers',
-    x: { title: 'host + NVMe + S3', unit: 'bytes', log: true },
+    title: 'Cheapest cost per month for each size of the lowest tier',
+    x: { title: 'lowest tier', unit: 'bytes', log: true },
     y: { title: 'dollars per month', unit: 'dollars' },
     lines: [{ name: 'cost', points: points.filter(([x]) => x > 0) }],
     marks: mark.x > 0 ? [mark] : [],
@@ -264,7 +276,7 @@ function hitCurve(tree: TraceTree, plan: Plan): Curves {
   }).filter(([bytes]) => bytes > 0)
   return {
     kind: 'curves',
-    title: 'Block hit rate of LRU (leaf-first) for each total capacity, HBM included',
+    title: 'Block hit rate for each capacity of the lowest tier',
     x: { title: 'capacity', unit: 'bytes', log: true },
     y: { title: 'hit rate', unit: 'rate' },
     lines: [{ name: 'LRU', points }],

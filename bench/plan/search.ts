@@ -16,7 +16,7 @@ export type Search = {
   readonly alone: Option
   /** Shortest time to first token that any option reaches, at the goal's share, in seconds. */
   readonly soonest: number
-  /** Per total size (place of the last tier) the cheapest option, in order. */
+  /** Per size of the lowest tier the cheapest option, in order. */
   readonly frontier: readonly Option[]
   readonly triedCount: number
   /** Every option tried, on a sample of the requests. */
@@ -102,9 +102,12 @@ export function neighboursOf(places: Places, last: number, allowed: Allowed): re
   for (const step of [-1, 1]) {
     const word = step < 0 ? 'less' : 'more'
     const { hbm, host, nvme, s3 } = places
-    // A step of one tier moves the tiers below it along, so that they keep about their own sizes.
-    if (allowed.host) add(`${word} host`, { hbm, host: host + step, nvme: nvme + step, s3: s3 + step })
-    if (allowed.nvme) add(`${word} NVMe`, { hbm, host, nvme: nvme + step, s3: s3 + step })
+    // A tier that is not there stands where the one above it stands.
+    const under = (above: number, place: number, moved: number): number => (place === above ? moved : place)
+    const nvmeUnder = under(host, nvme, host + step)
+    if (allowed.host)
+      add(`${word} host`, { hbm, host: host + step, nvme: nvmeUnder, s3: under(nvme, s3, nvmeUnder) })
+    if (allowed.nvme) add(`${word} NVMe`, { hbm, host, nvme: nvme + step, s3: under(nvme, s3, nvme + step) })
     if (allowed.s3) add(`${word} S3`, { hbm, host, nvme, s3: s3 + step })
   }
   return near

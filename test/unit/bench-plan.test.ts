@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { benchMain } from '../../bench/main.ts'
+import { tierBytes } from '../../bench/plan/cost.ts'
 import { heldBlocks } from '../../bench/plan/distance.ts'
 import { Evaluator, emptyService } from '../../bench/plan/evaluate.ts'
 import { siteFields, siteOf } from '../../bench/plan/fields.ts'
@@ -11,6 +12,7 @@ import { makePlan } from '../../bench/plan/plan.ts'
 import { modelPresets } from '../../bench/plan/preset.ts'
 import { queuedTtft } from '../../bench/plan/queue.ts'
 import { breakEvens } from '../../bench/plan/reasons.ts'
+import { neighboursOf } from '../../bench/plan/search.ts'
 import type { Site } from '../../bench/plan/site.ts'
 import { goOn } from '../../bench/progress.ts'
 import { traceOfLists } from '../../bench/trace/builder.ts'
@@ -262,3 +264,19 @@ void t.test(
     t.equal(text, await run())
   },
 )
+
+void t.test('tiers that are written through each hold what those above them hold', async (t) => {
+  const tree = traceOfLists('two', [[1, 2, 3, 4]], 100)
+  const held = await heldBlocks(tree, Int32Array.from([0, 2, 3, 4]))
+  const bytesOf = (host: number, nvme: number, s3: number) => tierBytes(held, { hbm: 0, host, nvme, s3 }, 10)
+  t.same(bytesOf(1, 2, 3), { host: 20, nvme: 30, s3: 40 })
+  t.same(bytesOf(1, 1, 3), { host: 20, nvme: 0, s3: 40 }, 'a tier at the place of the one above is not there')
+  t.same(bytesOf(0, 2, 2), { host: 0, nvme: 30, s3: 0 })
+  const allowed = { host: true, nvme: true, s3: true }
+  const near = new Map(neighboursOf({ hbm: 0, host: 1, nvme: 2, s3: 2 }, 3, allowed))
+  t.same(near.get('more host'), { hbm: 0, host: 2, nvme: 2, s3: 2 }, 'as large as the drive: none is needed')
+  t.same(near.get('less NVMe'), { hbm: 0, host: 1, nvme: 1, s3: 1 })
+  t.same(near.get('more NVMe'), { hbm: 0, host: 1, nvme: 3, s3: 3 })
+  t.same(near.get('more S3'), { hbm: 0, host: 1, nvme: 2, s3: 3 })
+  t.equal(near.get('less S3'), undefined, 'there is none')
+})
