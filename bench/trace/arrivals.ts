@@ -7,7 +7,7 @@ export const azure: TraceFormat = {
   name: 'azure',
   kind: 'lines',
   about: 'CSV TIMESTAMP,ContextTokens,GeneratedTokens (arrivals and lengths only)',
-  fits: ({ firstLine }) => /^"?timestamp"?,"?contexttokens"?/i.test(firstLine.trim()),
+  fits: ({ firstLine }) => /^"?timestamp"?,.*contexttokens/i.test(firstLine.trim()),
   open: (context) => new ArrivalReader(context, ['timestamp'], ['contexttokens'], ['generatedtokens']),
 }
 

@@ -262,6 +262,19 @@ void t.test('arrivals: Azure and BurstGPT name no blocks and say so', async (t) 
   )
   t.equal(burst.format, 'burstgpt')
   t.equal(burst.tree.inputTokens[0], 472)
+  const images = await read(
+    t,
+    'TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n2024-10-15 00:00:00.1+00:00,2,300,7\n',
+  )
+  t.same([images.format, images.tree.inputTokens[0]], ['azure', 300])
+  const sessions = await read(
+    t,
+    'Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n' +
+      '19440110.0,1722ac82-0a46,43,GPT-4,906,446,1352,Conversation log\n19440161.5,,2,ChatGPT,36,0,36,API log\n',
+  )
+  t.same([...sessions.tree.arrivalMs], [0, 51_500])
+  t.same([...(sessions.tree.session ?? [])], [0, -1])
+  t.same(sessions.tree.tenantNames, ['GPT-4', 'ChatGPT'])
   t.match(await refusal(t, 'TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,1\n'), /:2: "soon" is no time/)
 })
 
@@ -278,16 +291,34 @@ void t.test('KV events: maps, lists, MessagePack; a stored chain is one request'
     JSON.stringify([
       2.5,
       [['BlockStored', [13], 12, [], 4, null], { type: 'BlockRemoved', block_hashes: [11] }],
+      0,
     ]),
     JSON.stringify({ ts: 3, events: [stored([14], 11)] }),
   ].join('\n')
   const loaded = await read(t, lines)
   t.equal(loaded.format, 'kv-events')
-  t.same(pathsOf(loaded), [
-    [0, 1],
-    [0, 1, 2],
-    [0, 3],
-  ])
+  t.same(
+    pathsOf(loaded),
+    [
+      [0, 1, 2],
+      [0, 3],
+    ],
+    'what continues a chain within two seconds is the same request',
+  )
+  const later = [
+    JSON.stringify([1.5, [stored([11, 12], null)], 0]),
+    JSON.stringify([3.6, [stored([13], 12)], 0]),
+    JSON.stringify([3.7, [stored([13], 12)], 1]),
+  ]
+  t.same(
+    pathsOf(await read(t, later.join('\n'))),
+    [
+      [0, 1],
+      [0, 1, 2],
+      [0, 1, 2],
+    ],
+    'after that, another; as on another rank',
+  )
   const packed = Buffer.from(
     '93cb3ff80000000000009188a474797065ab426c6f636b53746f726564ac626c6f636b5f68617368657391cfcb38e4d7fb2dca5c' +
       'b1706172656e745f626c6f636b5f68617368c0a9746f6b656e5f6964739401020304aa626c6f636b5f73697a6504a76c6f72615f' +
@@ -297,7 +328,7 @@ void t.test('KV events: maps, lists, MessagePack; a stored chain is one request'
   const binary = await read(t, Buffer.concat([packed, packed]), {}, 'events.msgpack')
   t.equal(binary.format, 'kv-events-msgpack')
   t.equal(binary.tree.nodeCount, 1)
-  t.equal(binary.tree.requestCount, 2)
+  t.equal(binary.tree.requestCount, 2, 'a chain stored again from its root is another request')
   t.match(await refusal(t, packed.subarray(0, 60), { format: 'kv-events-msgpack' }), /cut off/)
 })
 
