@@ -8,7 +8,7 @@ import type { Trace } from '../bench/trace/trace.ts'
 const checkout = resolve(import.meta.dirname, '..')
 
 /** Folder of the shared public traces: `TERRACE_TRACES`, or `shared/traces` beside the checkout. */
-function tracesFolder(): string | null {
+export function tracesFolder(): string | null {
   const told = process.env.TERRACE_TRACES
   if (told !== undefined) return told
   const beside = [join(checkout, '../shared/traces'), join(checkout, '../../shared/traces')]

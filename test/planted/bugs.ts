@@ -1,8 +1,6 @@
+export type Change = { readonly file: string; readonly from: string; readonly to: string }
 /** A known way to serve wrong KV, put back into the product as a change of text. The simulator must find each. */
-export type PlantedBug = {
-  readonly name: string
-  readonly changes: readonly { readonly file: string; readonly from: string; readonly to: string }[]
-}
+export type PlantedBug = { readonly name: string; readonly changes: readonly Change[] }
 
 export const plantedBugs: readonly PlantedBug[] = [
   {

@@ -1,5 +1,6 @@
+import { join } from 'node:path'
 import t from 'tap'
-import { analyzeTrace } from '../../bench/analyze.ts'
+import { analyzeTrace, topTenthShare } from '../../bench/analyze.ts'
 import { chunkRates } from '../../bench/analyze-chunks.ts'
 import { analysisReport } from '../../bench/commands/analyze.ts'
 import { traceOfLists } from '../../bench/trace/builder.ts'
@@ -129,6 +130,75 @@ void t.test('tenants of the mixed trace', { skip: sharedTrace('mixed-tenants').s
     ['scan', 799, 31_666, 30_868, 0.0252],
     ['code', 2_430, 500_614, 27_054, 0.946],
   ])
+})
+
+void t.test('a made trace: every figure as counted by hand', async (t) => {
+  // Two tenants; blocks of 10 tokens; the last block of a line is partial where the tokens say so.
+  const lines = [
+    { timestamp: 0, input_length: 30, output_length: 1, hash_ids: [1, 2, 3], session_id: 'a', tenant: 'x' },
+    {
+      timestamp: 4_000,
+      input_length: 35,
+      output_length: 2,
+      hash_ids: [1, 2, 3, 4],
+      session_id: 'a',
+      tenant: 'x',
+    },
+    { timestamp: 5_000, input_length: 20, output_length: 3, hash_ids: [1, 2], session_id: 'b', tenant: 'y' },
+    { timestamp: 9_000, input_length: 20, output_length: 4, hash_ids: [7, 8], session_id: 'b', tenant: 'y' },
+    { timestamp: 10_000, input_length: 10, output_length: 5, hash_ids: [1], session_id: 'b', tenant: 'y' },
+  ]
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+  const path = join(t.testdir({ 'made.jsonl': text }), 'made.jsonl')
+  const loaded = await loadTree(path, { blockTokens: 10 }, capturedIo())
+  const analysis = await analyzeTrace(loaded.tree)
+  const found = analysisReport(loaded, analysis).json
+  t.match(found, {
+    requests: 5,
+    references: 12,
+    blocks: 6,
+    spanSeconds: 10,
+    unlimitedHitRate: 6 / 12,
+    requestsWithHitShare: 3 / 5,
+    usedOnceShare: 3 / 6,
+    partialTails: 1,
+    blocksPerRequest: { mean: 12 / 5, max: 4 },
+    inputTokens: { mean: 115 / 5, p50: 20 },
+    outputTokens: { mean: 3 },
+    sessions: 2,
+    // Blocks 1, 2 and 3 after 4 s, 1 and 2 after one more, 1 after 5 s.
+    reuseGapSeconds: { p50: 4, p75: 4, p90: 5 },
+    sessionGapSeconds: { p50: 4, p90: 4 },
+    hitsFromOtherSessionsShare: 2 / 6,
+    hitsFromOtherTenantsShare: 2 / 6,
+    blocksSharedBySessionsShare: 2 / 6,
+  })
+  const tenants = analysis.tenants.map(({ name, requests, references, distinctBlocks, hits }) => [
+    name,
+    requests,
+    references,
+    distinctBlocks,
+    hits,
+  ])
+  t.same(tenants, [
+    ['x', 2, 7, 4, 3],
+    ['y', 3, 5, 2, 3],
+  ])
+  // In tokens: of one block 3 + 2 + 1 blocks of full ones come again, of two blocks 2 + 2.
+  const rates = chunkRates(loaded.tree, 3).map(({ tokenHitRate }) => tokenHitRate)
+  t.same(rates, [60 / 115, 40 / 115, 0])
+  // Four blocks used 1, 2, 3 and 12 times: the first tenth of ten is the one with eleven re-references of 14.
+  t.equal(topTenthShare(Int32Array.from([0, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1])), 11 / 14)
+})
+
+void t.test('a prompt whose tail is partial hits only full chunks', async (t) => {
+  const line = JSON.stringify({ timestamp: 0, input_length: 25, output_length: 1, hash_ids: [1, 2, 3] })
+  const path = join(t.testdir({ 'tail.jsonl': `${line}\n${line}\n` }), 'tail.jsonl')
+  const { tree } = await loadTree(path, { blockTokens: 10 }, capturedIo())
+  t.same(
+    chunkRates(tree, 1).map(({ tokenHitRate }) => tokenHitRate),
+    [20 / 50],
+  )
 })
 
 void t.test('the golden mini trace', async (t) => {

@@ -11,7 +11,7 @@ import { capturedIo } from '../traces.ts'
 
 /** A router with two engines: the first answer to a prompt is computed, the next comes from the engine that gave it,
  *  another engine has it from the host tier. */
-async function router() {
+async function router(wordOf: (worker: string) => string = () => 'yes') {
   const givenBy = new Map<string, string>()
   const asked: string[] = []
   const server = createServer((request, response) => {
@@ -33,7 +33,7 @@ async function router() {
         `engine=${tier === 'engine' ? 64 : 0},host=${tier === 'host' ? 64 : 0},nvme=0,s3=0`,
       )
       const event = (data: object): void => void response.write(`data: ${JSON.stringify(data)}\n\n`)
-      event({ choices: [{ delta: { content: 'yes' } }] })
+      event({ choices: [{ delta: { content: wordOf(worker) } }] })
       event({
         choices: [],
         usage: { prompt_tokens: 70, completion_tokens: 1, prompt_tokens_details: { cached_tokens: cached } },
@@ -76,6 +76,20 @@ void t.test('cold, engine, other engine: steered, measured, proved by what the a
     ['other engine', 'host', 64, true],
   ]
   t.same(seen, [...wanted, ...wanted])
+})
+
+void t.test('an engine that answers otherwise with cached KV: said, and the exit code is 1', async (t) => {
+  const system = await router((worker) => (worker === 'engine-2' ? 'no' : 'yes'))
+  const data = t.testdir()
+  const workers = [{ name: 'engine-1' }, { name: 'engine-2' }]
+  const state = { processId: process.pid, router: system.url, workers }
+  writeFileSync(join(data, 'up.json'), JSON.stringify(state))
+  const io = { ...capturedIo(), nowMs: () => performance.now() }
+  const code = await benchMain(['e2e', '--data', data, '--tokens', '64', '--skip-restart', '--json'], io)
+  await system.close()
+  t.equal(code, 1)
+  const same = JSON.parse(io.outText()).rows.map(({ sameAnswer }: { sameAnswer: unknown }) => sameAnswer)
+  t.same(same, [null, true, false])
 })
 
 void t.test('another answer than the cold one is seen, and so is a failure', (t) => {

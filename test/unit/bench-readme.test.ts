@@ -6,11 +6,17 @@ import { formats } from '../../bench/trace/formats.ts'
 
 const readme = readFileSync(join(import.meta.dirname, '../../bench/README.md'), 'utf8')
 
+/** Names in the first column of the tables between two headings. */
+function namesIn(from: string, to: string): readonly string[] {
+  const part = readme.slice(readme.indexOf(from), readme.indexOf(to))
+  const cells = [...part.matchAll(/^\| (`[a-z0-9-]+`(?:, `[a-z0-9-]+`)*) \|/gm)]
+  return cells.flatMap(([, cell = '']) => cell.split(', ').map((name) => name.replaceAll('`', ''))).sort()
+}
+
 void t.test('the README names every command and every format, and no other', (t) => {
-  const rows = [...readme.matchAll(/^\| (`[a-z0-9-]+`(?:, `[a-z0-9-]+`)*) \|/gm)].flatMap(([, cell = '']) => {
-    return cell.split(', ').map((name) => name.replaceAll('`', ''))
-  })
-  for (const { name } of commands) t.ok(rows.includes(name), `command ${name}`)
-  for (const { name } of formats) t.ok(rows.includes(name), `format ${name}`)
+  const wantedCommands = commands.map(({ name }) => name).sort()
+  t.same(namesIn('# ', '## Where what lives'), wantedCommands, 'commands')
+  const wantedFormats = formats.map(({ name }) => name).sort()
+  t.same(namesIn('## Formats that can be read', '## Invariants'), wantedFormats, 'formats')
   t.end()
 })

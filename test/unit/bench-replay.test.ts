@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { benchMain } from '../../bench/main.ts'
 import { closedLoop, type Hit, openLoop, ramped, SessionQueue, type Shot } from '../../bench/replay/drive.ts'
@@ -224,12 +225,12 @@ void t.test('loops: open keeps its limit, closed keeps the order within a sessio
   const stop = new AbortController()
   stop.abort()
   hits.length = 0
-  await openLoop(
-    shots.map((shot) => ({ ...shot, dueMs: 60_000 })),
-    4,
-    { ...drive, stop: stop.signal },
-  )
-  await closedLoop(new SessionQueue(shots), 2, 60_000, 1, { ...drive, stop: stop.signal })
+  const late = shots.map((shot) => ({ ...shot, dueMs: 60_000 }))
+  const both = Promise.all([
+    openLoop(late, 4, { ...drive, stop: stop.signal }),
+    closedLoop(new SessionQueue(shots), 2, 60_000, 1, { ...drive, stop: stop.signal }),
+  ])
+  t.not(await Promise.race([both, sleep(10_000, 'late', { ref: false })]), 'late', 'nobody waits out a pause')
   t.equal(hits.length, 0)
 })
 
