@@ -20,6 +20,7 @@ const namingNumbers = new Set([
   'idleSeconds',
   'promptTokens',
   'hostBlocks',
+  'load',
   'nvmeBlocks',
   'seed',
 ])

@@ -17,7 +17,23 @@ export class Interrupted extends Error {
   }
 }
 
+/** What the system's codes mean to a person. */
+const systemReasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'it is a folder',
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota is used up',
+  EMFILE: 'too many open files',
+  EADDRINUSE: 'the port is in use',
+}
+
 /** The text of any thrown value, for messages. */
 export function reasonOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
+  const code = (thrown as { readonly code?: unknown } | null)?.code
+  const known = typeof code === 'string' ? systemReasons[code] : undefined
+  return known ?? (thrown instanceof Error ? thrown.message : String(thrown))
 }

@@ -1,9 +1,13 @@
+import { once } from 'node:events'
 import type { Readable } from 'node:stream'
+import { reasonOf } from './failure.ts'
 
 /** Everything a bench command may touch of the process: it makes each command callable from a test.
  *  Results go to `out`, everything else (progress, assumptions, warnings) to `note`. */
 export type BenchIo = {
   readonly out: (text: string) => void
+  /** Resolves when a slow reader of `out` has caught up; lets Ctrl-C through in any case. */
+  readonly drained: () => Promise<void>
   readonly note: (text: string) => void
   readonly stdin: Readable
   readonly outIsTerminal: boolean
@@ -27,10 +31,17 @@ export function processIo(): { readonly io: BenchIo; readonly release: () => voi
   process.on('SIGINT', onInterrupt)
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
-    throw error
+    process.stderr.write(`terrace bench: cannot write standard output: ${reasonOf(error)}\n`)
+    process.exit(1)
   })
+  // Notes that nobody can read must not cost the result.
+  process.stderr.on('error', () => undefined)
   const io: BenchIo = {
     out: (text) => void process.stdout.write(text),
+    drained: async () => {
+      if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+      else await new Promise((resolve) => setImmediate(resolve))
+    },
     note: (text) => void process.stderr.write(text),
     stdin: process.stdin,
     outIsTerminal: process.stdout.isTTY === true,

@@ -5,6 +5,7 @@ import { InputError, Interrupted, UsageError } from './failure.ts'
 import { commandHelp, overview } from './help.ts'
 import { type BenchIo, processIo } from './io.ts'
 import { suggestion } from './nearest.ts'
+import { checkTargets } from './targets.ts'
 
 /** Runs `terrace bench` with the words after `bench`; answers the exit code: 0 good, 1 bad input or a failed
  *  comparison, 2 bad usage, 130 interrupted. */
@@ -28,6 +29,7 @@ async function dispatch(argv: readonly string[], io: BenchIo): Promise<number> {
       io.out(commandHelp(command))
       return 0
     }
+    checkTargets(parsed.options)
     return await command.run(parsed.operands, parsed.options, io)
   } catch (error) {
     if (error instanceof UsageError) {

@@ -31,6 +31,7 @@ export function capturedIo(): CapturedIo {
   const notes: string[] = []
   return {
     out: (text) => void out.push(text),
+    drained: async () => undefined,
     note: (text) => void notes.push(text),
     stdin: new PassThrough().end(),
     outIsTerminal: false,

@@ -1,6 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { defineCommand } from '../command.ts'
-import { Interrupted } from '../failure.ts'
 import { inputFields, type Loaded, loadTree, noteAssumed } from '../trace/load.ts'
 import { nativeText, plainNaming, writeText } from '../trace/write.ts'
 
@@ -58,7 +57,6 @@ export const command = defineCommand({
       nativeText(tree, naming, () => true),
       io,
     )
-    if (io.stop.aborted) throw new Interrupted()
     return 0
   },
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { defineCommand } from '../command.ts'
 import { compareReports, contextDifferences, type Difference } from '../compare.ts'
-import { InputError, reasonOf } from '../failure.ts'
+import { InputError, reasonOf, UsageError } from '../failure.ts'
 import { traceContext } from '../report/context.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
 import type { Report, Section } from '../report/report.ts'
@@ -57,7 +57,9 @@ export const command = defineCommand({
     const compared = all.filter(
       ({ path }) => options.fields.length === 0 || options.fields.includes(fieldOf(path)),
     )
-    if (compared.length === 0) throw new InputError('the reports have no field in common with --fields')
+    if (compared.length === 0) {
+      throw new UsageError(`--fields: neither report has a field ${options.fields.join(' or ')}`)
+    }
     const code = emitReport(comparison(compared, beforePath, afterPath), options, io)
     return code !== 0 ? code : compared.every(({ within }) => within) ? 0 : 1
   },
@@ -70,11 +72,16 @@ function reportIn(path: string): unknown {
   } catch (error) {
     throw new InputError(`cannot read "${path}": ${reasonOf(error)}`)
   }
+  let report: unknown
   try {
-    return JSON.parse(text)
+    report = JSON.parse(text)
   } catch (error) {
     throw new InputError(`"${path}" is no JSON report: ${reasonOf(error)}`)
   }
+  if (typeof (report as { readonly command?: unknown } | null)?.command !== 'string') {
+    throw new InputError(`"${path}" is no report: it has no field "command", which --json writes`)
+  }
+  return report
 }
 
 /** The last name of a path. */

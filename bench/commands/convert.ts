@@ -1,5 +1,4 @@
 import { defineCommand } from '../command.ts'
-import { Interrupted } from '../failure.ts'
 import { inputFields, loadTree, noteAssumed } from '../trace/load.ts'
 import { multiplied } from '../trace/reblock.ts'
 import { selectedTree, selectionFields, selectionOf } from '../trace/select.ts'
@@ -74,7 +73,6 @@ export const command = defineCommand({
       write(tree, naming, () => true),
       io,
     )
-    if (io.stop.aborted) throw new Interrupted()
     io.note(`written with ${tree.blockTokens} tokens per block\n`)
     return 0
   },

@@ -2,7 +2,7 @@ import { defineCommand } from '../command.ts'
 import { Interrupted } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
-import { capacityBlocks } from '../simulate/capacity.ts'
+import { capacityBlocks, checkCapacities } from '../simulate/capacity.ts'
 import { headroomJobs, headroomReport } from '../simulate/headroom.ts'
 import { runFields } from '../simulate/options.ts'
 import { runJobs } from '../simulate/pool.ts'
@@ -25,6 +25,7 @@ export const command = defineCommand({
     { line: 'headroom trace.jsonl --capacity 2%,10% --json', about: 'For a script.' },
   ],
   run: async (operands, options, io) => {
+    checkCapacities(options.capacity, options.blockBytes)
     const trace = await loadTrace(operands[0] ?? '-', options, io)
     const sizes = [
       ...new Set(options.capacity.map((text) => capacityBlocks(text, trace, 'up', options.blockBytes))),

@@ -1,4 +1,6 @@
 import { defineCommand } from '../command.ts'
+import { UsageError } from '../failure.ts'
+import { suggestion } from '../nearest.ts'
 import { siteFields, siteOf } from '../plan/fields.ts'
 import { findModel } from '../plan/find.ts'
 import type { KvShape } from '../plan/model.ts'
@@ -8,6 +10,9 @@ import { Progress } from '../progress.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
 import { inputFields, loadTree, mustNameBlocks, noteAssumed } from '../trace/load.ts'
 
+/** Tiers that a plan can do without. */
+const leftOut = ['host', 'nvme', 's3'] as const
+
 export const command = defineCommand({
   name: 'plan',
   summary: 'what to buy: tier sizes for a trace, a model, an engine, prices and a goal, and why',
@@ -15,7 +20,12 @@ export const command = defineCommand({
   options: {
     ...inputFields,
     ...siteFields,
-    without: { kind: 'list', placeholder: 'A,B', fallback: [], about: 'Tiers not to use: host, nvme, s3.' },
+    without: {
+      kind: 'list',
+      placeholder: 'A,B',
+      fallback: [],
+      about: `Tiers not to use: ${leftOut.join(', ')}.`,
+    },
     ...outputFields,
   },
   examples: [
@@ -33,6 +43,12 @@ export const command = defineCommand({
     },
   ],
   run: async (operands, options, io) => {
+    for (const name of options.without) {
+      if (leftOut.some((known) => known === name)) continue
+      throw new UsageError(
+        `--without: unknown "${name}"; one of ${leftOut.join(', ')}.${suggestion(name, leftOut)}`,
+      )
+    }
     const shape = shapeOf(options)
     const loaded = await loadTree(operands[0] ?? '-', options, io)
     noteAssumed(loaded, io)

@@ -72,10 +72,11 @@ export const command = defineCommand({
     if ((options.upstream === null) === (options.daemon === null)) {
       throw new UsageError('record needs one of --upstream URL and --daemon URL')
     }
-    const sink = openSink(options.output, io)
+    const broken = new AbortController()
+    const sink = openSink(options.output, io, () => broken.abort())
     const startMs = io.nowMs()
     const elapsedMs = (): number => io.nowMs() - startMs
-    const stop = stopAfter(options.seconds, io)
+    const stop = AbortSignal.any([stopAfter(options.seconds, io), broken.signal])
     try {
       if (options.daemon !== null) {
         const why = await followDaemon(
@@ -84,6 +85,7 @@ export const command = defineCommand({
           sink.write,
           stop,
         )
+        sink.check()
         if (sink.count() === 0 && why !== 'stopped') throw new InputError(why)
         io.note(`${sink.count()} chains recorded; ${why}\n`)
         return 0
@@ -100,6 +102,7 @@ export const command = defineCommand({
       await aborted(stop)
       await proxy.stop()
       book.end()
+      sink.check()
       io.note(`${book.written} requests recorded\n`)
       return 0
     } finally {
@@ -129,15 +132,20 @@ async function aborted(signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
 }
 
-/** Where lines go. Each is written at once, so that an end of any kind loses none. */
-function openSink(path: string, io: BenchIo) {
+/** Where lines go. Each is written at once, so that an end of any kind loses none. A line that cannot be written ends the
+ *  recording: `check` says why. */
+function openSink(path: string, io: BenchIo, broke: () => void) {
   let count = 0
+  let problem: InputError | null = null
+  const check = (): void => {
+    if (problem !== null) throw problem
+  }
   if (path === '-') {
     const write = (line: string): void => {
       count += 1
       io.out(line)
     }
-    return { write, count: () => count, close: () => undefined }
+    return { write, check, count: () => count, close: () => undefined }
   }
   let file: number
   try {
@@ -146,8 +154,14 @@ function openSink(path: string, io: BenchIo) {
     throw new InputError(`cannot write "${path}": ${reasonOf(error)}`)
   }
   const write = (line: string): void => {
-    count += 1
-    writeSync(file, line)
+    if (problem !== null) return
+    try {
+      writeSync(file, line)
+      count += 1
+    } catch (error) {
+      problem = new InputError(`cannot write "${path}": ${reasonOf(error)}; ${count} requests are in it`)
+      broke()
+    }
   }
-  return { write, count: () => count, close: () => closeSync(file) }
+  return { write, check, count: () => count, close: () => closeSync(file) }
 }

@@ -1,9 +1,15 @@
 import { defineCommand } from '../command.ts'
-import { UsageError } from '../failure.ts'
+import { Interrupted, UsageError } from '../failure.ts'
+import type { BenchIo } from '../io.ts'
 import { suggestion } from '../nearest.ts'
-import { makeTrace } from '../synthesize/make.ts'
+import { Progress } from '../progress.ts'
+import { makingTrace, type Recipe } from '../synthesize/make.ts'
 import { type Workload, workloads } from '../synthesize/workload.ts'
+import type { TraceTree } from '../trace/trace.ts'
 import { nativeText, plainNaming, writeText } from '../trace/write.ts'
+
+/** Requests of one made-up trace, at most. Why: all of them are in memory until they are sorted by time. */
+const requestsMax = 5_000_000
 
 const names = workloads.map(({ name }) => name)
 
@@ -86,14 +92,13 @@ export const command = defineCommand({
   run: async (_operands, options, io) => {
     const kinds = [...new Set(options.kind)].map(workloadNamed)
     if (kinds.length === 0) throw new UsageError('--kind names no kind of traffic')
-    const tree = makeTrace('synthesized', {
-      kinds,
-      spanMs: options.minutes * 60_000,
-      rate: options.rate,
-      blockTokens: options.blockTokens,
-      inputTokensMax: options.inputTokensMax,
-      seed: options.seed,
-    })
+    const { rate, blockTokens, inputTokensMax, seed } = options
+    const spanMs = options.minutes * 60_000
+    const about = Math.round((rate * spanMs) / 1_000)
+    if (about > requestsMax) {
+      throw new UsageError(`--minutes, --rate: about ${about} requests; at most ${requestsMax} fit in memory`)
+    }
+    const tree = await makeWatched({ kinds, spanMs, rate, blockTokens, inputTokensMax, seed }, io)
     await writeText(
       options.output,
       nativeText(tree, plainNaming(tree), () => true),
@@ -105,6 +110,19 @@ export const command = defineCommand({
     return 0
   },
 })
+
+async function makeWatched(recipe: Recipe, io: BenchIo): Promise<TraceTree> {
+  const progress = new Progress('making requests', io)
+  const making = makingTrace('synthesized', recipe)
+  for (;;) {
+    const next = making.next()
+    if (next.done === true) {
+      progress.end()
+      return next.value
+    }
+    if (!(await progress.step(next.value))) throw new Interrupted()
+  }
+}
 
 function workloadNamed(name: string): Workload {
   const found = workloads.find((workload) => workload.name === name)

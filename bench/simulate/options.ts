@@ -4,7 +4,7 @@ import type { OptionFields, OptionValues } from '../command.ts'
 import { UsageError } from '../failure.ts'
 import { suggestion } from '../nearest.ts'
 import type { Trace } from '../trace/trace.ts'
-import { capacityBlocks, tableCapacities } from './capacity.ts'
+import { capacityBlocks, checkCapacities, tableCapacities } from './capacity.ts'
 import { hintSourceNamed } from './hint-stream.ts'
 import type { Job, StackJob } from './job.ts'
 import { simulatedPolicies, simulatedPolicyNamed } from './table.ts'
@@ -129,6 +129,7 @@ export function checkRun(options: RunOptions & TierOptions): void {
   }
   if (options.tiers.length === 0) {
     checkPolicies(options.policy)
+    checkCapacities(options.capacity, options.blockBytes)
     return
   }
   const online = policies.map(({ name }) => name)
@@ -142,7 +143,10 @@ export function checkRun(options: RunOptions & TierOptions): void {
       `--admission: unknown "${name}"; one of ${names.join(', ')}.${suggestion(name, names)}`,
     )
   }
-  for (const text of options.tiers) splitTier(text)
+  checkCapacities(
+    options.tiers.map((text) => splitTier(text).capacity),
+    options.blockBytes,
+  )
 }
 
 function splitTier(text: string): { readonly name: string; readonly capacity: string } {

@@ -4,7 +4,7 @@ import type { TraceTree } from '../trace/trace.ts'
 import { IdSource } from './prompt.ts'
 import type { MadeRequest, Maker, Workload } from './workload.ts'
 
-type Recipe = {
+export type Recipe = {
   readonly kinds: readonly Workload[]
   readonly spanMs: number
   /** Requests per second, all kinds together; each kind gets the same share. */
@@ -14,9 +14,21 @@ type Recipe = {
   readonly seed: number
 }
 
+/** Requests between two steps. */
+const stepRequests = 1_024
+
 /** Makes a trace. Sessions start at random (Poisson) from one hour before the trace on, so that it begins in the
  *  middle of the traffic; requests after its end are dropped. Each kind is a tenant when there are several. */
 export function makeTrace(name: string, recipe: Recipe): TraceTree {
+  const making = makingTrace(name, recipe)
+  for (;;) {
+    const next = making.next()
+    if (next.done === true) return next.value
+  }
+}
+
+/** As `makeTrace`, step by step: yields the share that is done, so that whoever waits can be told and can stop. */
+export function* makingTrace(name: string, recipe: Recipe): Generator<number, TraceTree> {
   const source = new IdSource()
   const all: { readonly request: MadeRequest; readonly tenant: string }[] = []
   for (const [index, kind] of recipe.kinds.entries()) {
@@ -27,7 +39,13 @@ export function makeTrace(name: string, recipe: Recipe): TraceTree {
       blockTokens: recipe.blockTokens,
       inputTokensMax: recipe.inputTokensMax,
     }
-    for (const request of trafficOf(kind, maker, recipe)) all.push({ request, tenant: kind.name })
+    for (const request of trafficOf(kind, maker, recipe)) {
+      all.push({ request, tenant: kind.name })
+      if (all.length % stepRequests === 0) {
+        const ofKind = Math.max(0, Math.min(1, request.atMs / recipe.spanMs))
+        yield (index + ofKind) / recipe.kinds.length
+      }
+    }
   }
   all.sort((a, b) => a.request.atMs - b.request.atMs)
   const builder = new TraceBuilder()

@@ -47,12 +47,4 @@ export class Prompt {
   blocks(): readonly number[] {
     return this.tokens % this.#blockTokens === 0 ? [...this.#ids] : [...this.#ids, this.#source.fresh()]
   }
-
-  /** Another prompt that starts the same and goes its own way. */
-  branch(): Prompt {
-    const copy = new Prompt(this.#source, this.#blockTokens)
-    copy.#ids.push(...this.#ids)
-    copy.tokens = this.tokens
-    return copy
-  }
 }

@@ -33,7 +33,8 @@ export const kvEventPack: TraceFormat = {
     try {
       return isBatch(new MsgpackReader(bytes).value())
     } catch {
-      return false
+      // Of a long first batch only the beginning may be here: then its time, a double, has to do.
+      return first >= 0x92 && bytes[1] === 0xcb
     }
   },
   open: (context) => new KvEventPackReader(context),

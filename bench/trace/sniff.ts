@@ -2,8 +2,9 @@ import { InputError } from '../failure.ts'
 import { formats } from './formats.ts'
 import type { Head, TraceFormat } from './reader.ts'
 
-/** Bytes that sniffing looks at, at most. Why: the first line of a trace with long prompts. */
-const headBytesMax = 2 ** 20
+/** Bytes that sniffing looks at, at most. Why: the first line of a log may hold a prompt of a million tokens; longer lines are
+ *  refused anyway. */
+const headBytesMax = 2 ** 26
 
 /** What some editors put before a UTF-8 text. */
 const byteOrderMark = [0xef, 0xbb, 0xbf]

@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, renameSync, rmSync, statSync } from 'node:fs'
 import { PassThrough, type Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { createGzip, createZstdCompress } from 'node:zlib'
-import { InputError, reasonOf } from '../failure.ts'
+import { InputError, Interrupted, reasonOf } from '../failure.ts'
 import type { BenchIo } from '../io.ts'
 import { blockCountOf, type TraceTree } from './trace.ts'
 
@@ -82,27 +82,50 @@ function tailOf(tree: TraceTree, request: number, naming: Naming): string {
   return parts + delay + (tenant < 0 ? '' : `,"tenant":${JSON.stringify(naming.tenantName(tenant))}`)
 }
 
-/** Writes text to a file (compressed by its ending: .gz, .zst) or, for `-`, to standard output. */
+/** Writes text to a file (compressed by its ending: .gz, .zst) or, for `-`, to standard output. A file gets its name only when it
+ *  is whole; what Ctrl-C cut is thrown away, because nothing in it would say that it is a part. */
 export async function writeText(path: string, pieces: Iterable<string>, io: BenchIo): Promise<void> {
   if (path === '-') {
-    for (const piece of pieces) io.out(piece)
+    for (const piece of pieces) {
+      if (io.stop.aborted) throw new Interrupted()
+      io.out(piece)
+      await io.drained()
+    }
     return
   }
+  // A pipe or a device cannot be renamed.
+  const isPlain = statSync(path, { throwIfNoEntry: false })?.isFile() ?? true
+  const working = isPlain ? `${path}.part` : path
+  try {
+    await writeFile(working, compressorFor(path), pieces, io.stop)
+    if (isPlain) renameSync(working, path)
+  } catch (error) {
+    if (isPlain) rmSync(working, { force: true })
+    if (error instanceof Interrupted) throw error
+    throw new InputError(`cannot write "${path}": ${reasonOf(error)}`)
+  }
+}
+
+async function writeFile(
+  path: string,
+  entry: Writable & { pipe: (file: Writable) => Writable },
+  pieces: Iterable<string>,
+  stop: AbortSignal,
+): Promise<void> {
   const file = createWriteStream(path)
-  const entry = compressorFor(path)
   const done = finished(file)
   done.catch(() => undefined)
   entry.pipe(file)
   try {
     for (const piece of pieces) {
-      if (io.stop.aborted) break
+      if (stop.aborted) throw new Interrupted()
       if (!entry.write(piece)) await Promise.race([once(entry, 'drain'), done])
     }
     entry.end()
     await done
-  } catch (error) {
+  } finally {
     entry.destroy()
-    throw new InputError(`cannot write "${path}": ${reasonOf(error)}`)
+    file.destroy()
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { commands } from '../../bench/commands/register.ts'
@@ -170,7 +170,7 @@ void t.test('compare: exit code by tolerance; refuses different definitions', as
   const write = (name: string, rate: number, definition = 'leading'): string => {
     const path = join(folder, name)
     const rows = [{ policy: 'lru', capacityBlocks: 4, hitRate: rate }]
-    writeFileSync(path, JSON.stringify({ rows, context: { definition } }))
+    writeFileSync(path, JSON.stringify({ rows, command: 'simulate', context: { definition } }))
     return path
   }
   const base = write('base.json', 0.5)
@@ -185,6 +185,97 @@ void t.test('compare: exit code by tolerance; refuses different definitions', as
   t.equal((await bench('compare', base, other)).code, 1)
   t.match((await bench('compare', base, other)).note, /measure different things/)
   t.equal((await bench('compare', base, other, '--any-context')).code, 0)
+  writeFileSync(join(folder, 'none.json'), '{}')
+  t.match(
+    (await bench('compare', base, join(folder, 'none.json'))).note,
+    /no report: it has no field "command"/,
+  )
+  t.match(
+    (await bench('compare', base, base, '--fields', 'hitrate')).note,
+    /neither report has a field hitrate/,
+  )
+})
+
+void t.test('what cannot be written is refused before anything is read', async (t) => {
+  const folder = t.testdir()
+  const nothing = join(folder, 'no/such/folder')
+  for (const words of [
+    ['analyze', 'no-trace', '--html', `${nothing}/page.html`],
+    ['simulate', 'no-trace', `--json=${nothing}/x.json`],
+    ['convert', 'no-trace', '--output', `${nothing}/x.jsonl`],
+    ['replay', 'no-trace', '--requests', `${nothing}/x.csv`],
+  ]) {
+    const { code, note } = await bench(...words)
+    t.equal(code, 1)
+    t.match(note, /cannot write ".*": no such file or folder\n/)
+    t.notMatch(note, /ENOENT/)
+  }
+  t.match((await bench('analyze', 'no-trace', '--html', folder)).note, /it is a folder/)
+  const both = await bench('analyze', 'no-trace', '--json', '--csv')
+  t.equal(both.code, 2)
+  t.match(both.note, /both want standard output/)
+})
+
+void t.test('what is no capacity is refused before anything is read', async (t) => {
+  for (const [text, why] of [
+    ['x', /not a number/],
+    ['0%', /holds nothing/],
+    ['101%', /never used/],
+    ['1.5', /whole numbers/],
+    ['99999999999999999999', /whole numbers/],
+    ['10GiB', /--block-bytes/],
+    ['10Gii', /size in bytes/],
+  ] as const) {
+    for (const word of ['simulate', 'sweep', 'headroom']) {
+      const { code, note } = await bench(word, 'no-trace', '--capacity', text)
+      t.equal(code, 2)
+      t.match(note, why, `${word} ${text}`)
+    }
+    t.match((await bench('simulate', 'no-trace', '--policy', 'lru', '--tiers', `host=${text}`)).note, why)
+  }
+  t.match((await bench('plan', 'no-trace', '--without', 'nvm')).note, /--without: unknown "nvm".*"nvme"/)
+  t.match(
+    (await bench('synthesize', '--minutes', '1e6', '--rate', '1e5')).note,
+    /at most 5000000 fit in memory/,
+  )
+})
+
+void t.test('a written trace is whole or not there', async (t) => {
+  const folder = t.testdir()
+  const trace = traceFile(folder)
+  const before = readFileSync(trace, 'utf8')
+  t.equal((await bench('convert', trace, '--output', trace)).code, 0, 'a trace may be written over itself')
+  t.equal(readFileSync(trace, 'utf8').trim().split('\n').length, before.trim().split('\n').length)
+  const stop = new AbortController()
+  const io = capturedIo()
+  // Ctrl-C comes once the trace is read: what was assumed is noted then.
+  const note = (text: string): void => {
+    io.note(text)
+    stop.abort()
+  }
+  const target = join(folder, 'out.jsonl')
+  writeFileSync(target, 'precious')
+  t.equal(await benchMain(['convert', trace, '--output', target], { ...io, note, stop: stop.signal }), 130)
+  t.equal(readFileSync(target, 'utf8'), 'precious')
+  t.same(readdirSync(folder).sort(), ['out.jsonl', 'trace.jsonl'])
+})
+
+void t.test('closed or full standard streams: one sentence, or no notes, never a stack', (t) => {
+  const main = resolve(import.meta.dirname, '../../bench/main.ts')
+  const run = (redirect: string) =>
+    spawnSync('sh', ['-c', `"${process.execPath}" "${main}" policies --json ${redirect}`], {
+      timeout: 20_000,
+    })
+  const full = run('>/dev/full')
+  t.equal(full.status, 1)
+  t.equal(full.stderr.toString(), 'terrace bench: cannot write standard output: the disk is full\n')
+  const noted = spawnSync('sh', ['-c', `"${process.execPath}" "${main}" analyze - --json 2>/dev/full`], {
+    input: lines,
+    timeout: 20_000,
+  })
+  t.equal(noted.status, 0)
+  t.equal(JSON.parse(noted.stdout.toString()).requests, 3)
+  t.end()
 })
 
 void t.test('as a process: standard input, pipe closed early', (t) => {

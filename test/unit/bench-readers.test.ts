@@ -350,6 +350,8 @@ void t.test('OpenAI logs: cut by characters, text dropped, answers left out', as
   t.same(second.slice(0, 4), first.slice(0, 4), 'the common prefix has the same blocks')
   t.equal(loaded.tree.outputTokens[1], 4)
   t.equal((await read(t, JSON.stringify({ prompt: 'hello', user: 'u' }))).tree.tenantNames[0], 'u')
+  const long = await read(t, JSON.stringify({ prompt: words.repeat(5_000) }))
+  t.equal(long.format, 'openai', 'a first line of more than a megabyte')
   const microseconds = [1_700_000_000_000_000, 1_700_000_000_250_000]
   const logged = microseconds.map((timestamp) =>
     JSON.stringify({ timestamp, session_id: 's', input: words, output: 'abcdefgh' }),
