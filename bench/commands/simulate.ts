@@ -18,7 +18,7 @@ export const command = defineCommand({
       about: 'Hit rates for a script.',
     },
     {
-      line: 'simulate trace.jsonl --tiers host=5%,nvme=25% --policy terrace,lru --admission all,likely',
+      line: 'simulate trace.jsonl --tiers host=5%,nvme=25% --policy probation/terrace,lru --admission all,likely',
       about: 'Host memory over NVMe, two policies under two admission rules.',
     },
     {

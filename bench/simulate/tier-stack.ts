@@ -1,6 +1,7 @@
 import {
   type AdmissionFacts,
   type AdmissionPolicy,
+  chanceMin,
   type Pressure,
   pressureOf,
 } from '../../tiers/policy/admission.ts'
@@ -74,6 +75,7 @@ export class TierStack {
     this.#trace = trace
     this.#tiers = tiers.map((setup) => new StackTier(setup, trace.nodeCount))
     this.#demotion = demotion
+    for (let level = 0; level < tiers.length; level += 1) this.#introduce(level)
     this.#uses = new Int32Array(trace.nodeCount)
     this.#flags = new Uint8Array(trace.nodeCount)
     this.#depth = new Int32Array(trace.nodeCount)
@@ -81,6 +83,17 @@ export class TierStack {
       const parent = trace.parents[node] as number
       this.#depth[node] = parent === noRow ? 0 : (this.#depth[parent] as number) + 1
     }
+  }
+
+  /** Tells the policy of a tier about the tier below it. */
+  #introduce(level: number): void {
+    const below = this.#tiers[level + 1]
+    if (below === undefined) return
+    this.#tiers[level]?.setup.policy.over?.({
+      holds: (row) => below.resident[row] === 1,
+      stayMs: () => this.#pressureOf(below).residenceMs,
+      bar: below.setup.admission?.bar ?? chanceMin,
+    })
   }
 
   /** Serves one request; answers its leading blocks that were in any tier. */
@@ -122,7 +135,10 @@ export class TierStack {
     for (; at < path.length; at += 1) {
       const row = path[at] as number
       if (top.resident[row] === 1) continue
-      if (!this.#makeRoom(0)) break
+      if (!this.#makeRoom(0)) {
+        if (policy.over !== undefined && this.#tiers[1]?.resident[row] === 1) continue
+        break
+      }
       policy.onAdd(row, this.#trace.parents[row] as number, at, path.length, this.#nowMs, row)
       top.resident[row] = 1
       top.count += 1
@@ -192,17 +208,21 @@ export class TierStack {
       tier.resident[node] = 1
       tier.count += 1
       tier.writes += 1
+      const above = this.#tiers[level - 1]
+      if (above?.resident[node] === 1) above.setup.policy.onStoredBelow?.(node)
     }
     policy.onVisitEnd()
     admission?.stored(stored)
   }
 
-  /** The tier below remembers blocks for longer than the one above, so it is asked first for the chance of a use. */
+  /** The tier below remembers blocks for longer than the one above, so it is asked first for the chance of a use; unless the
+   *  one above has kept the block for the sake of just this question. */
   #factsOf(row: Row, above: EvictionPolicy, below: EvictionPolicy): AdmissionFacts {
     const flags = this.#flags[row] as number
+    const [first, second] = above.over === undefined ? [below, above] : [above, below]
     const chance = (horizonMs: number): number | null =>
-      below.chanceOfUse?.(row, this.#nowMs, horizonMs, row) ??
-      above.chanceOfUse?.(row, this.#nowMs, horizonMs, row) ??
+      first.chanceOfUse?.(row, this.#nowMs, horizonMs, row) ??
+      second.chanceOfUse?.(row, this.#nowMs, horizonMs, row) ??
       null
     return {
       uses: this.#uses[row] as number,

@@ -54,6 +54,8 @@ const yes: Verdict = { ok: true, reason: 'rule' }
 /** Decides whether the tier below stores what the tier above gives up. */
 export interface AdmissionPolicy {
   readonly name: string
+  /** Chance of a use from which on it says yes, for a rule that asks for one. */
+  readonly bar?: number
   admit(facts: AdmissionFacts, pressure: Pressure): Verdict
   /** A request of so many blocks was served. */
   served(blockCount: number): void
@@ -141,7 +143,7 @@ class PressureAdmission implements AdmissionPolicy {
 
 /** Chance of a use within the expected stay below which a write does not pay. Why: a write that is never read costs wear
  *  and a place; at this bar a quarter of the writes of chat traffic goes, and next to none of its hits. */
-const chanceMin = 0.14
+export const chanceMin = 0.14
 /** With the write budget used up, only blocks with this chance are stored. */
 const chanceOverdrawn = 0.5
 /** Share of the budget from which on the bar rises. */
@@ -151,22 +153,22 @@ const strainFrom = 0.8
  *  rises with the use of the write budget. Until something has been learned, everything is stored. */
 class LikelyAdmission implements AdmissionPolicy {
   readonly name = 'likely'
-  readonly #bar: number
+  readonly bar: number
   readonly served = deaf.served
   readonly stored = deaf.stored
   readonly regret = deaf.regret
   readonly evicted = deaf.evicted
 
   constructor(bar: number) {
-    this.#bar = bar
+    this.bar = bar
   }
 
   admit(facts: AdmissionFacts, pressure: Pressure): Verdict {
     if (facts.chanceOfUse === null) return yes
     const chance = facts.chanceOfUse(pressure.residenceMs)
-    if (chance < this.#bar) return { ok: false, reason: 'unlikely' }
+    if (chance < this.bar) return { ok: false, reason: 'unlikely' }
     const strain = Math.min(1, Math.max(0, (pressure.budgetUsed - strainFrom) / (1 - strainFrom)))
-    if (chance < this.#bar + strain * Math.max(0, chanceOverdrawn - this.#bar))
+    if (chance < this.bar + strain * Math.max(0, chanceOverdrawn - this.bar))
       return { ok: false, reason: 'budget' }
     return { ok: true, reason: 'likely' }
   }

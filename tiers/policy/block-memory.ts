@@ -1,6 +1,6 @@
 import { blockClassCount, blockClassOf } from './block-class.ts'
 import { type HintClass, noRow, type Row } from './eviction.ts'
-import { ReuseCurves } from './reuse-curves.ts'
+import { type Learning, ReuseCurves, soberLearning } from './reuse-curves.ts'
 import { RootGroups } from './root-groups.ts'
 import { RowLists } from './row-lists.ts'
 
@@ -44,7 +44,7 @@ export type Residents = { readonly count: number; isResident(number: Row): boole
 
 /** What is known of every block that was seen lately, resident or not, and the curves learned from it. */
 export class BlockMemory {
-  readonly curves = new ReuseCurves(classTree())
+  readonly curves: ReuseCurves
   /** 0 for a block that is not known. */
   readonly #uses: Int32Array
   readonly #lastUseMs: Float64Array
@@ -66,10 +66,13 @@ export class BlockMemory {
 
   constructor(
     numberMax: number,
-    capacityBlocks: number,
+    /** Blocks that are known at most, see `rememberedCount`. */
+    knownMax: number,
     residents: Residents,
     onForget: (number: Row) => void,
+    learning: Learning = soberLearning,
   ) {
+    this.curves = new ReuseCurves(classTree(), learning)
     this.#uses = new Int32Array(numberMax)
     this.#lastUseMs = new Float64Array(numberMax)
     this.#gapMs = new Float64Array(numberMax)
@@ -78,9 +81,13 @@ export class BlockMemory {
     this.#class = new Int32Array(numberMax)
     this.#branches = new Uint8Array(numberMax)
     this.#order = new RowLists(numberMax, 1)
-    this.#knownMax = rememberedCount(capacityBlocks)
+    this.#knownMax = knownMax
     this.#residents = residents
     this.#onForget = onForget
+  }
+
+  classOf(number: Row): number {
+    return this.#class[number] as number
   }
 
   lastUseMs(number: Row): number {

@@ -49,9 +49,23 @@ export interface EvictionPolicy {
   onDrop(row: Row, evicted: boolean, nowMs: number): void
   /** The row to give up next, or `noRow` when every candidate is held. */
   victim(held: (row: Row) => boolean, nowMs: number): Row
+  /** Tells a policy that cares what lies below its tier; once, before the first visit. Where it is implemented, a newcomer that
+   *  the tier below holds may be refused without ending the chain. */
+  over?(below: TierBelow): void
+  /** The tier below stored a block that is resident here. */
+  onStoredBelow?(row: Row): void
   /** Chance that a block is used within `horizonMs`, or null when nothing is known of it or nothing has been learned.
    *  An absent block (`noRow`) is known by its name. */
   chanceOfUse?(row: Row, nowMs: number, horizonMs: number, name?: number): number | null
+}
+
+/** What a policy may know of the tier below its own. */
+export type TierBelow = {
+  readonly holds: (row: Row) => boolean
+  /** How long a block that is stored there now may expect to stay. */
+  readonly stayMs: () => number
+  /** Chance of a use from which on a write there pays. */
+  readonly bar: number
 }
 
 /** What a policy is built from. `chance` gives 32 random bits; it comes from the World. */

@@ -4,6 +4,7 @@ import {
   noRow,
   type PolicySizes,
   type Row,
+  type TierBelow,
   type VisitNotes,
 } from './eviction.ts'
 import { NameBook } from './name-book.ts'
@@ -35,6 +36,20 @@ export class NamedEviction implements EvictionPolicy {
       if (this.#book.rowOf(number) === noRow) this.#book.release(number)
     })
     this.name = this.#policy.name
+  }
+
+  over(below: TierBelow): void {
+    this.#policy.over?.({ ...below, holds: (number) => this.#holdsRow(below, this.#book.rowOf(number)) })
+  }
+
+  /** An absent block has no row here, so nothing is known of it below. */
+  #holdsRow(below: TierBelow, row: Row): boolean {
+    return row !== noRow && below.holds(row)
+  }
+
+  onStoredBelow(row: Row): void {
+    const number = this.#book.numberOfRow(row)
+    if (number !== noRow) this.#policy.onStoredBelow?.(number)
   }
 
   onVisit(

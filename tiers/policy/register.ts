@@ -8,6 +8,7 @@ import { LeafOrder, type LeafRank } from './leaf-order.ts'
 import { rankByAge, rankByAgedDepthUses, rankByAgedUses, rankByRecency, rankByUses } from './leaf-ranks.ts'
 import { Lfu } from './lfu.ts'
 import { Fifo, Lru } from './lru.ts'
+import { probationPolicy } from './probation.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import { Slru } from './slru.ts'
 import { terracePolicy } from './terrace.ts'
@@ -73,6 +74,15 @@ export const policies: readonly PolicyEntry[] = [
     kind: 'sampled',
     heedsHints: true,
     make: terracePolicy,
+    flat: null,
+  },
+  {
+    name: 'probation',
+    about:
+      'For a tier above one whose writes cost: keeps what still has to show whether it deserves a write; the rest leaves first.',
+    kind: 'sampled',
+    heedsHints: true,
+    make: probationPolicy,
     flat: null,
   },
   ...flatPair('fifo', 'Oldest block leaves', (rowMax) => new Fifo(rowMax)),

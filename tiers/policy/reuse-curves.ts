@@ -1,5 +1,5 @@
 /** Ages are cut into buckets, three per doubling, from half a second to about ten days. */
-const ageBuckets = 64
+export const ageBuckets = 64
 const bucketsPerDoubling = 3
 const firstEdgeSeconds = 0.5
 
@@ -8,7 +8,7 @@ const firstEdgeSeconds = 0.5
 const youngStepBits = 6
 const youngBuckets = Uint8Array.from({ length: 65_536 }, (_, step) => computedBucket(step << youngStepBits))
 
-function ageBucketOf(ageMs: number): number {
+export function ageBucketOf(ageMs: number): number {
   const step = ageMs < 0 ? 0 : ageMs / 2 ** youngStepBits
   return step < youngBuckets.length ? (youngBuckets[step | 0] as number) : computedBucket(ageMs)
 }
@@ -19,7 +19,7 @@ function computedBucket(ageMs: number): number {
 }
 
 /** Seconds spent in each bucket. */
-const bucketSeconds = Float64Array.from({ length: ageBuckets }, (_, bucket) => {
+export const bucketSeconds = Float64Array.from({ length: ageBuckets }, (_, bucket) => {
   const edge = (at: number): number => (2 ** (at / bucketsPerDoubling) - 1) * firstEdgeSeconds
   return edge(bucket + 1) - edge(bucket)
 })
@@ -29,8 +29,18 @@ const secondsFloor = 1e-6
 
 /** How the curves are shrunk: a class leans on its parent class with this weight, in blocks at risk. */
 const leanBlocks = 15
-/** What a relearning leaves of the counts, so that old traffic fades. */
-const keptShare = 0.97
+
+/** How curves are learned. */
+export type Learning = {
+  /** What a relearning leaves of the counts, so that old traffic fades. */
+  readonly keptShare: number
+  /** What is assumed of all classes together before it is seen: the chance of a use per age bucket, worth as much as so
+   *  many blocks at risk. */
+  readonly prior: { readonly hazard: number; readonly blocks: number }
+}
+
+/** Nothing comes back until it is seen to. */
+export const soberLearning: Learning = { keptShare: 0.97, prior: { hazard: 0, blocks: leanBlocks } }
 
 /** Learns per class of blocks when they are used again, and from it what a place for one more second is worth.
  *
@@ -51,9 +61,11 @@ export class ReuseCurves {
   /** Worth by class * ageBuckets + bucket: uses per second of residence. */
   readonly worth: Float64Array
   readonly #touched: Uint8Array
+  readonly #learning: Learning
 
   /** `parents` gives for each class the class that it leans on; parents come first, a root leans on itself. */
-  constructor(parents: Int32Array) {
+  constructor(parents: Int32Array, learning: Learning) {
+    this.#learning = learning
     const cells = parents.length * ageBuckets
     this.#parentOf = parents
     this.#reused = new Float64Array(cells)
@@ -62,6 +74,15 @@ export class ReuseCurves {
     this.#hazard = new Float64Array(cells)
     this.worth = new Float64Array(cells)
     this.#touched = new Uint8Array(parents.length)
+  }
+
+  get kindCount(): number {
+    return this.#parentOf.length
+  }
+
+  /** Chance of a use within an age bucket. */
+  hazardOf(kind: number, bucket: number): number {
+    return this.#hazard[kind * ageBuckets + bucket] as number
   }
 
   worthAt(kind: number, ageMs: number): number {
@@ -134,13 +155,15 @@ export class ReuseCurves {
   }
 
   #estimate(first: number, parentFirst: number): void {
+    const { prior } = this.#learning
+    const leanOn = parentFirst < 0 ? prior.blocks : leanBlocks
     let atRisk = 0
     for (let bucket = ageBuckets - 1; bucket >= 0; bucket -= 1) {
       const cell = first + bucket
       const reused = at(this.#reused, cell)
       atRisk += reused + at(this.#ended, cell) + at(this.#open, cell)
-      const lean = parentFirst < 0 ? 0 : leanBlocks * at(this.#hazard, parentFirst + bucket)
-      this.#hazard[cell] = (reused + lean) / (atRisk + leanBlocks)
+      const assumed = parentFirst < 0 ? prior.hazard : at(this.#hazard, parentFirst + bucket)
+      this.#hazard[cell] = (reused + leanOn * assumed) / (atRisk + leanOn)
     }
   }
 
@@ -176,7 +199,7 @@ export class ReuseCurves {
     }
     for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
       if (this.#touched[kind] === 0) continue
-      const kept = isParent[kind] === 1 ? 0 : keptShare
+      const kept = isParent[kind] === 1 ? 0 : this.#learning.keptShare
       for (let cell = kind * ageBuckets; cell < (kind + 1) * ageBuckets; cell += 1) {
         this.#reused[cell] = at(this.#reused, cell) * kept
         this.#ended[cell] = at(this.#ended, cell) * kept

@@ -43,7 +43,7 @@ export class Terrace implements RememberingPolicy {
     this.#chance = sizes.chance
     this.#tree = new LeafTree(sizes.rowMax)
     this.#leaves = new LeafSet(sizes.rowMax)
-    this.#memory = new BlockMemory(sizes.rowMax, sizes.capacityBlocks, this.#tree, onForget)
+    this.#memory = new BlockMemory(sizes.rowMax, rememberedCount(sizes.capacityBlocks), this.#tree, onForget)
     this.#relearnAt = this.#relearnAfter(sizes.capacityBlocks)
   }
 

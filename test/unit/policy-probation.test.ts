@@ -1,0 +1,123 @@
+import t from 'tap'
+import { capacityBlocks } from '../../bench/simulate/capacity.ts'
+import { seededChance } from '../../bench/simulate/chance.ts'
+import { runJob } from '../../bench/simulate/job.ts'
+import type { Demotion } from '../../bench/simulate/tier-stack.ts'
+import type { Trace } from '../../bench/trace/trace.ts'
+import { noRow } from '../../tiers/policy/eviction.ts'
+import { Probation } from '../../tiers/policy/probation.ts'
+import { ReuseCurves } from '../../tiers/policy/reuse-curves.ts'
+import { StopIndex } from '../../tiers/policy/stop-index.ts'
+import { loadSharedTrace, sharedTrace } from '../traces.ts'
+
+type Made = { readonly rate: number; readonly writes: number }
+
+/** Host over NVMe: hit rate, and writes to NVMe per distinct block. */
+function twoTiers(
+  trace: Trace,
+  sizes: readonly [string, string],
+  policies: readonly [string, string],
+  admission: string,
+  demotion: Demotion = 'demote',
+): Made {
+  const tier = (level: 0 | 1) => ({
+    name: level === 0 ? 'host' : 'nvme',
+    policy: policies[level],
+    capacityBlocks: capacityBlocks(sizes[level], trace, 'down', null),
+  })
+  const tiers = [tier(0), tier(1)]
+  const job = { kind: 'stack', policy: '', tiers, admission, demotion, seed: 7 } as const
+  const result = runJob(
+    trace,
+    () => new Int32Array(0),
+    job,
+    () => true,
+  )
+  return {
+    rate: result.hits / trace.referenceCount,
+    writes: (result.tiers?.[1]?.writes ?? Number.NaN) / trace.nodeCount,
+  }
+}
+
+/** Points below a cache that never evicts, and writes as a share of write-through's. */
+const bounds = {
+  'mooncake-conversation': { unlimited: 0.3664, pointsLost: 2.1, ofWriteThrough: 0.52 },
+  'mixed-tenants': { unlimited: 0.7067, pointsLost: 1.2, ofWriteThrough: 0.5 },
+} as const
+
+for (const [name, { unlimited, pointsLost, ofWriteThrough }] of Object.entries(bounds)) {
+  const { path, skip } = sharedTrace(name)
+  void t.test(`host 5 % over NVMe 25 % on ${name}: hits with half of the writes`, { skip }, async (t) => {
+    const trace = await loadSharedTrace(path ?? '')
+    const sizes = ['5%', '25%'] as const
+    const through = twoTiers(trace, sizes, ['lru', 'lru'], 'all', 'write-through')
+    const { rate, writes } = twoTiers(trace, sizes, ['probation', 'terrace'], 'likely:0.19')
+    t.ok(rate >= unlimited - pointsLost / 100, `${rate.toFixed(4)} of ${unlimited}`)
+    t.ok(
+      writes <= ofWriteThrough * through.writes,
+      `${writes.toFixed(3)} writes for ${through.writes.toFixed(3)}`,
+    )
+  })
+
+  void t.test(
+    `host 2 % over NVMe 4 % on ${name}: more hits than LRU with fewer writes`,
+    { skip },
+    async (t) => {
+      const trace = await loadSharedTrace(path ?? '')
+      const sizes = ['2%', '4%'] as const
+      const lru = twoTiers(trace, sizes, ['lru', 'terrace'], 'likely')
+      const made = twoTiers(trace, sizes, ['probation', 'terrace'], 'likely:0.19')
+      t.ok(made.rate > lru.rate + 0.01, `${made.rate.toFixed(4)} for ${lru.rate.toFixed(4)}`)
+      t.ok(made.writes < lru.writes, `${made.writes.toFixed(3)} for ${lru.writes.toFixed(3)}`)
+    },
+  )
+}
+
+void t.test('doubt keeps its place longest; certainty pays nothing', async (t) => {
+  const curves = new ReuseCurves(Int32Array.of(0, 0, 0, 0), {
+    keptShare: 1,
+    prior: { hazard: 0, blocks: 1 },
+  })
+  const [dead, open, sure] = [1, 2, 3]
+  for (let block = 0; block < 1_000; block += 1) {
+    curves.forgotten(dead, 600_000)
+    if (block % 4 === 0) curves.reused(open, 60_000)
+    else curves.forgotten(open, 600_000)
+    curves.reused(sure, 500_000)
+  }
+  curves.beginRelearn()
+  curves.relearn()
+  const index = new StopIndex(curves)
+  index.learned(0.2, 3_600_000)
+  t.ok(index.at(open, 1_000) > 10 * index.at(dead, 1_000), 'more than what never returns')
+  t.ok(index.at(open, 1_000) > 10 * index.at(sure, 1_000), 'more than what returns, but late')
+  t.ok(index.at(open, 30_000) > index.at(open, 120_000), 'less once the usual time of return has passed')
+})
+
+void t.test('what the tier below holds leaves first, from anywhere in the chain', async (t) => {
+  const below = new Set<number>()
+  const policy = new Probation(
+    { rowMax: 16, capacityBlocks: 6, chance: seededChance(3), rowsAreNames: true },
+    () => {},
+  )
+  policy.over({ holds: (row) => below.has(row), stayMs: () => 1e6, bar: 0.2 })
+  const chain = Int32Array.of(0, 1, 2, 3)
+  policy.onVisit(chain, 4, 0, 0)
+  for (let at = 0; at < 4; at += 1) policy.onAdd(at, at - 1, at, 4, 0)
+  policy.onVisitEnd()
+  below.add(0).add(1)
+  policy.onStoredBelow(0)
+  policy.onStoredBelow(1)
+  const first = policy.victim(() => false, 1_000)
+  t.ok(below.has(first), `${first} is held below`)
+  policy.onDrop(first, true, 1_000)
+  const second = policy.victim(() => false, 1_000)
+  t.ok(below.has(second), `${second} is held below`)
+  below.delete(second)
+  const third = policy.victim(() => false, 1_000)
+  t.equal(third, 3, 'a block that was lost below counts as a part of the tree again')
+  t.equal(
+    policy.victim(() => true, 1_000),
+    noRow,
+  )
+})
