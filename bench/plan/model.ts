@@ -44,16 +44,21 @@ export function kvShapeOfConfig(name: string, whole: Config, dtype: string): KvS
   const fullLayers = layers.filter((kind) => kind === 'full').length
   const windowLayers = layers.filter((kind) => kind === 'window').length
   const stateLayers = layers.length - fullLayers - windowLayers
+  if (fullLayers + windowLayers === 0)
+    throw new ModelProblem('no layer keeps KV per token: there is nothing to plan')
   const windowTokens = count(config, 'sliding_window') ?? 0
   if (windowLayers > 0) {
-    notes.push(`${windowLayers} layers keep a window of ${windowTokens} tokens: not counted per token`)
+    const counted =
+      fullLayers > 0 ? 'not counted per token' : 'counted as full ones, which is an upper figure'
+    notes.push(`${windowLayers} layers keep a window of ${windowTokens} tokens: ${counted}`)
   }
   if (stateLayers > 0) {
     notes.push(`${stateLayers} layers keep a recurrent state: not counted, it is stored per restore point`)
   }
   return {
     name,
-    bytesPerToken: fullLayers * layerBytes,
+    // With windows alone a stored block still holds all its layers, even if a prefix needs only the last of them.
+    bytesPerToken: (fullLayers > 0 ? fullLayers : windowLayers) * layerBytes,
     fullLayers,
     windowLayers,
     stateLayers,

@@ -23,7 +23,8 @@ export function sizeHeat(plan: Plan): Heat {
   }
   return {
     kind: 'heat',
-    title: 'Dollars per month: host memory (down) against NVMe (across; equal: none), no S3',
+    title:
+      'Dollars per month, by a sample of the requests: host memory (down) against NVMe (across; equal: none), no S3',
     unit: 'dollars',
     rowNames: places.map(sizeAt),
     columnNames: places.map(sizeAt),

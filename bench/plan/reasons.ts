@@ -63,7 +63,8 @@ export function reasons(plan: Plan, shape: KvShape): readonly string[] {
     if (timesPrefill < 1)
       lines.push(`${tier} is slower than prefill (${timesPrefill.toFixed(2)} times): loads are refused.`)
   }
-  const saved = 1 - best.outcome.prefillSeconds / alone.outcome.prefillSeconds
+  const { prefillSeconds } = alone.outcome
+  const saved = prefillSeconds === 0 ? 0 : 1 - best.outcome.prefillSeconds / prefillSeconds
   if (bytes.host + bytes.nvme + bytes.s3 === 0) {
     lines.push('No tier pays: at these prices and speeds computing again is cheaper than keeping.')
   } else {

@@ -6,27 +6,34 @@ type Style = { readonly colour: boolean; readonly columns: number }
 
 /** The report as text for a terminal (or a pipe: then without colours). */
 export function terminalText(report: Report, style: Style): string {
-  const parts: string[] = [bold(report.title, style)]
+  const parts: string[] = [bold(plain(report.title), style)]
   if (report.partial) parts.push(bold('PARTIAL: interrupted before everything was computed', style))
-  for (const section of report.sections) parts.push('', ...sectionLines(section, style))
+  for (const section of report.sections) {
+    parts.push('', bold(plain(section.title), style), ...sectionLines(section, style).map(plain))
+  }
   parts.push('', ...contextText(report, style))
   return `${parts.join('\n')}\n`
+}
+
+/** Names come from traces: a control character in one must not reach the terminal as an order. */
+function plain(text: string): string {
+  return text.replace(/\p{Cc}/gu, '\ufffd')
 }
 
 function sectionLines(section: Section, style: Style): string[] {
   switch (section.kind) {
     case 'facts':
-      return [bold(section.title, style), ...factLines(section)]
+      return factLines(section)
     case 'table':
-      return [bold(section.title, style), ...tableLines(section)]
+      return tableLines(section)
     case 'curves':
-      return [bold(section.title, style), ...curveLines(section)]
+      return curveLines(section)
     case 'stack':
-      return [bold(section.title, style), ...stackLines(section)]
+      return stackLines(section)
     case 'heat':
-      return [bold(section.title, style), ...heatLines(section)]
+      return heatLines(section)
     case 'words':
-      return [bold(section.title, style), ...section.lines.flatMap((line) => folded(`- ${line}`, style))]
+      return section.lines.flatMap((line) => folded(`- ${line}`, style))
   }
 }
 
@@ -86,6 +93,7 @@ function curveLines(curves: Curves): string[] {
 }
 
 function stackLines(stack: Stack): string[] {
+  if (stack.layers.length === 0) return ['  nothing to show']
   const high = Math.max(...stack.layers.flatMap(({ values }) => values), 0)
   const width = Math.max(...stack.layers.map(({ name }) => name.length))
   const from = shown(stack.xs[0] ?? 0, stack.x.unit)
@@ -135,7 +143,7 @@ function heatLines(heat: Heat): string[] {
 
 function contextText(report: Report, style: Style): string[] {
   const lines = contextLines(report.context).flatMap(([label, text]) => folded(`${label}: ${text}`, style))
-  return lines.map((line) => dim(line, style))
+  return lines.map((line) => dim(plain(line), style))
 }
 
 /** Breaks a text at the width of the terminal; what follows the first line is indented. */

@@ -43,6 +43,9 @@ function rowOf(trace: Trace, result: JobResult) {
 
 type Row = ReturnType<typeof rowOf>
 
+/** Rows from which on nobody reads the table before the picture. */
+const picturesFirst = 24
+
 export type ReportFrame = {
   readonly command: string
   readonly title: string
@@ -60,7 +63,7 @@ export function simulationReport(trace: Trace, results: readonly JobResult[], fr
     ? [tenantTable(rows)]
     : stacked
       ? [stackTable(trace, results, rows), ...overTime(trace, results)]
-      : [oneTierTable(trace, rows), ...curves(trace, rows)]
+      : oneTierSections(trace, rows)
   return {
     command: frame.command,
     title: frame.title,
@@ -75,14 +78,23 @@ export function simulationReport(trace: Trace, results: readonly JobResult[], fr
     sections,
     context: traceContext({
       assumed: trace.assumed ?? [],
-      capacity: stacked
-        ? 'blocks per tier; percent of the distinct blocks, rounded down'
-        : 'blocks; percent of the distinct blocks, rounded up',
+      capacity: byTenant
+        ? 'blocks of all tenants together; percent of the distinct blocks, rounded down'
+        : stacked
+          ? 'blocks per tier; percent of the distinct blocks, rounded down'
+          : 'blocks; percent of the distinct blocks, rounded up',
       order: frame.order,
       seed: frame.seed,
     }),
     partial: frame.partial,
   }
+}
+
+/** A long table comes after its picture. */
+function oneTierSections(trace: Trace, rows: readonly Row[]): Section[] {
+  const table = oneTierTable(trace, rows)
+  const pictures = curves(trace, rows)
+  return rows.length > picturesFirst ? [...pictures, table] : [table, ...pictures]
 }
 
 function oneTierTable(trace: Trace, rows: readonly Row[]): Table {

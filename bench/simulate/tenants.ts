@@ -37,7 +37,8 @@ export function simulateTenants(
   seed: number,
   progress: Progress,
 ): TenantResult {
-  const tenantCount = Math.max(1, trace.tenantNames.length)
+  const tenants = tenantsOf(trace)
+  const tenantCount = tenants.names.length
   const entry = policyNamed(policyName)
   if (entry === null) throw new RangeError(`no policy "${policyName}"`)
   const make = (blocks: number, tenant: number): EvictionPolicy =>
@@ -64,7 +65,7 @@ export function simulateTenants(
   let served = 0
   while (served < trace.requestCount) {
     const path = trace.refs.subarray(trace.starts[served], trace.starts[served + 1])
-    const tenant = trace.tenant?.[served] ?? 0
+    const tenant = tenants.of(served)
     const cache = caches[tenant] as Cache
     hits[tenant] = (hits[tenant] as number) + serve(trace, cache, resident, path, served, tenant, moved)
     references[tenant] = (references[tenant] as number) + path.length
@@ -73,13 +74,30 @@ export function simulateTenants(
   }
   return {
     tenants: hits.map((count, tenant) => ({
-      name: trace.tenantNames[tenant] ?? 'all',
+      name: tenants.names[tenant] ?? '',
       hits: count,
       references: references[tenant] as number,
     })),
     hits: hits.reduce((sum, count) => sum + count, 0),
     ...moved,
     requestsServed: served,
+  }
+}
+
+/** The tenants of a trace by number. Requests without one are a tenant of their own. */
+function tenantsOf(trace: Trace): {
+  readonly names: readonly string[]
+  readonly of: (request: number) => number
+} {
+  const { tenant, tenantNames } = trace
+  if (tenant === null || tenantNames.length === 0) return { names: ['all'], of: () => 0 }
+  const names = tenant.includes(-1) ? [...tenantNames, 'no tenant'] : tenantNames
+  return {
+    names,
+    of: (request) => {
+      const told = tenant[request] as number
+      return told < 0 ? tenantNames.length : told
+    },
   }
 }
 

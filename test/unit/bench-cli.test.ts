@@ -286,3 +286,41 @@ void t.test('as a process: standard input, pipe closed early', (t) => {
   t.match(run.stderr.toString(), /standard input: read as mooncake/)
   t.end()
 })
+
+void t.test(
+  'odd traces: nothing crashes, nothing is not a number, nothing reaches the terminal as an order',
+  async (t) => {
+    const folder = t.testdir()
+    const odd = {
+      empty: '{"timestamp":0,"input_length":0,"output_length":0,"hash_ids":[1]}',
+      one: '{"timestamp":5,"input_length":512,"output_length":1,"hash_ids":[1]}',
+      named:
+        '{"timestamp":0,"input_length":0,"output_length":0,"hash_ids":[]}\n' +
+        '{"timestamp":0,"input_length":600,"output_length":0,"hash_ids":[7,8],"tenant":"\\u001b[31mred"}',
+      back:
+        '{"timestamp":1e15,"input_length":512,"output_length":1,"hash_ids":[1]}\n' +
+        '{"timestamp":3,"input_length":1024,"output_length":1,"hash_ids":[1,2]}',
+      huge:
+        '{"timestamp":0,"input_length":2147483647,"output_length":2147483647,' +
+        '"hash_ids":[9007199254740993,18446744073709551615,-1]}',
+    }
+    for (const [name, text] of Object.entries(odd)) {
+      const path = join(folder, `${name}.jsonl`)
+      writeFileSync(path, text)
+      for (const words of [
+        ['analyze'],
+        ['plan'],
+        ['simulate', '--policy', 'lru,terrace'],
+        ['simulate', '--policy', 'lru', '--tenants', 'shared,quota,shares,alone'],
+      ]) {
+        const page = join(folder, 'page.html')
+        const [word = '', ...rest] = words
+        const { code, out, note } = await bench(word, path, ...rest, '--html', page)
+        const all = out + readFileSync(page, 'utf8')
+        t.equal(code, 0, `${name} ${words.join(' ')}: ${note}`)
+        t.notMatch(all, /NaN|Infinity|undefined/, `${name} ${words.join(' ')}`)
+        t.notOk(out.includes('\u001b'), `${name} ${words.join(' ')}`)
+      }
+    }
+  },
+)

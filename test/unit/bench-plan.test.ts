@@ -49,6 +49,18 @@ function siteWith(changes: Record<string, unknown>, perToken = 1_000): Site {
   return siteOf({ ...Object.fromEntries(defaults), ...changes }, perToken)
 }
 
+void t.test('windows alone are counted, a model without KV is refused', async (t) => {
+  const config = {
+    ...{ num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 8, hidden_size: 4_096 },
+    torch_dtype: 'bfloat16',
+  }
+  const windows = kvShapeOfConfig('m', { ...config, sliding_window: 4_096 }, 'auto')
+  t.equal(windows.bytesPerToken, 32 * 8 * 128 * 2 * 2)
+  t.match(windows.notes.join(), /32 layers keep a window .* counted as full ones/)
+  const none = { ...config, layer_types: Array.from({ length: 32 }, () => 'linear_attention') }
+  t.throws(() => kvShapeOfConfig('m', none, 'auto'), { message: /no layer keeps KV per token/ })
+})
+
 void t.test('KV bytes per token of the known models; fp8 halves', (t) => {
   for (const [name, bytes] of Object.entries(bytesPerToken)) {
     t.equal(findModel(name, 'auto').bytesPerToken, bytes, name)
