@@ -1,6 +1,5 @@
 import { type PolicyKind, policies } from '../../tiers/policy/register.ts'
 import type { Trace } from '../trace/trace.ts'
-import { simulateAdaptive } from './adaptive.ts'
 import { seededChance } from './chance.ts'
 import { type HintRow, simulateHintRow } from './hint-rows.ts'
 import { nextUses, simulateLimit } from './limit.ts'
@@ -76,13 +75,6 @@ function watermark(name: string, about: string, mark: Watermark): SimulatedPolic
 /** Every name that `--policy` takes, with one sentence each. */
 export const simulatedPolicies: readonly SimulatedPolicy[] = [
   ...online,
-  {
-    name: 'adaptive',
-    about: 'Follows whichever of five shadow caches (LRU, S3-FIFO, ARC, W-TinyLFU, hazard) hit most lately.',
-    kind: 'emulation',
-    run: (trace, { capacityBlocks, seed, hitLog, progress }) =>
-      simulateAdaptive(trace, capacityBlocks, seededChance(seed), hitLog, progress),
-  },
   watermark('watermark-mooncake', 'LRU that clears 5 % when 90 % full, as Mooncake does by default.', {
     high: 0.9,
     batch: 0.05,

@@ -59,13 +59,24 @@ export class NamedEviction implements EvictionPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
-    if (this.#chain.length < count) this.#chain = new Int32Array(2 * count)
+    this.#roomFor(count)
     for (let at = 0; at < count; at += 1) {
       const resident = this.#book.numberOfRow(rows[at] as number)
       const name = notes.names === null ? undefined : notes.names[at]
       this.#chain[at] = resident !== noRow || name === undefined ? resident : this.#book.numberOfName(name)
     }
     this.#policy.onVisit(this.#chain, count, readyCount, nowMs, notes)
+  }
+
+  reorder(rows: Int32Array, count: number): void {
+    if (this.#policy.reorder === undefined) return
+    this.#roomFor(count)
+    for (let at = 0; at < count; at += 1) this.#chain[at] = this.#book.numberOfRow(rows[at] as number)
+    this.#policy.reorder(this.#chain, count)
+  }
+
+  #roomFor(count: number): void {
+    if (this.#chain.length < count) this.#chain = new Int32Array(2 * count)
   }
 
   onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void {

@@ -1,3 +1,4 @@
+import { adaptivePolicy } from './adaptive.ts'
 import { Arc } from './arc.ts'
 import { Clock, Sieve } from './clock.ts'
 import type { EvictionPolicy, PolicySizes } from './eviction.ts'
@@ -83,6 +84,15 @@ export const policies: readonly PolicyEntry[] = [
     kind: 'sampled',
     heedsHints: true,
     make: probationPolicy,
+    flat: null,
+  },
+  {
+    name: 'adaptive',
+    about:
+      'Follows whichever of five shadow caches (LRU, S3-FIFO, ARC, W-TinyLFU, hazard) hit most lately; refuses what that refuses.',
+    kind: 'sampled',
+    heedsHints: false,
+    make: adaptivePolicy,
     flat: null,
   },
   ...flatPair('fifo', 'Oldest block leaves', (rowMax) => new Fifo(rowMax)),
