@@ -50,10 +50,3 @@ export class GapHistogram {
     return sum
   }
 }
-
-/** sorted[floor(share * length)] of a list of numbers; null for an empty one. */
-export function quantileOf(values: Float64Array | Int32Array, share: number): number | null {
-  if (values.length === 0) return null
-  const sorted = Float64Array.from(values).sort()
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? null
-}

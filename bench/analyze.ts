@@ -1,5 +1,6 @@
-import { GapHistogram, quantileOf } from './analyze-gaps.ts'
+import { GapHistogram } from './analyze-gaps.ts'
 import { goOn, type OnStep } from './progress.ts'
+import { quantileIn } from './report/quantiles.ts'
 import { IntColumn } from './trace/column.ts'
 import { blockCountOf, type TraceTree } from './trace/trace.ts'
 
@@ -222,9 +223,10 @@ type Spread = { readonly mean: number; readonly p50: number; readonly p99: numbe
 export function spreadOf(column: Int32Array | Float64Array): Spread {
   let sum = 0
   for (const value of column) sum += value
+  const sorted = Float64Array.from(column).sort()
   return {
     mean: column.length === 0 ? 0 : sum / column.length,
-    p50: quantileOf(column, 0.5) ?? 0,
-    p99: quantileOf(column, 0.99) ?? 0,
+    p50: quantileIn(sorted, 0.5) ?? 0,
+    p99: quantileIn(sorted, 0.99) ?? 0,
   }
 }

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { defineCommand } from '../command.ts'
 import { inputFields, type Loaded, loadTree, noteAssumed } from '../trace/load.ts'
-import { nativeText, plainNaming, writeText } from '../trace/write.ts'
+import { nativeText, plainNaming, traceOutputField, writeText } from '../trace/write.ts'
 
 /** Bits of a written id. Why 53: every JSON reader keeps such integers exactly. */
 const idBits = 53n
@@ -19,12 +19,7 @@ export const command = defineCommand({
       about:
         'Secret for the ids: two exports can be joined only with the same salt. Without it: random, thrown away.',
     },
-    output: {
-      kind: 'text',
-      placeholder: 'FILE',
-      fallback: '-',
-      about: 'File to write, compressed when it ends in .gz or .zst; - is standard output.',
-    },
+    output: traceOutputField,
   },
   examples: [
     {

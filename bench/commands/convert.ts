@@ -2,7 +2,7 @@ import { defineCommand } from '../command.ts'
 import { inputFields, loadTree, noteAssumed } from '../trace/load.ts'
 import { multiplied } from '../trace/reblock.ts'
 import { selectedTree, selectionFields, selectionOf } from '../trace/select.ts'
-import { arrivalText, nativeText, plainNaming, writeText } from '../trace/write.ts'
+import { arrivalText, nativeText, plainNaming, traceOutputField, writeText } from '../trace/write.ts'
 
 export const command = defineCommand({
   name: 'convert',
@@ -17,12 +17,7 @@ export const command = defineCommand({
       choices: ['mooncake', 'azure'],
       about: 'Format to write.',
     },
-    output: {
-      kind: 'text',
-      placeholder: 'FILE',
-      fallback: '-',
-      about: 'File to write, compressed when it ends in .gz or .zst; - is standard output.',
-    },
+    output: traceOutputField,
     speedup: {
       kind: 'number',
       placeholder: 'X',

@@ -2,7 +2,7 @@ import { defineCommand } from '../command.ts'
 import { Interrupted } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
-import { capacityBlocks, checkCapacities } from '../simulate/capacity.ts'
+import { checkCapacities, risingCapacities } from '../simulate/capacity.ts'
 import { headroomJobs, headroomReport } from '../simulate/headroom.ts'
 import { runFields } from '../simulate/options.ts'
 import { runJobs } from '../simulate/pool.ts'
@@ -27,9 +27,7 @@ export const command = defineCommand({
   run: async (operands, options, io) => {
     checkCapacities(options.capacity, options.blockBytes)
     const trace = await loadTrace(operands[0] ?? '-', options, io)
-    const sizes = [
-      ...new Set(options.capacity.map((text) => capacityBlocks(text, trace, 'up', options.blockBytes))),
-    ].sort((a, b) => a - b)
+    const sizes = risingCapacities(options.capacity, trace, options.blockBytes)
     const jobs = headroomJobs(sizes, options.seed)
     const progress = new Progress('looking for headroom', io)
     const results = await runJobs(trace, jobs, options.workers, io.stop, (share) => progress.at(share))

@@ -2,7 +2,7 @@ import { defineCommand } from '../command.ts'
 import { Interrupted } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
-import { capacityBlocks, checkCapacities } from '../simulate/capacity.ts'
+import { checkCapacities, risingCapacities } from '../simulate/capacity.ts'
 import type { Job, JobResult } from '../simulate/job.ts'
 import { checkPolicies, runFields } from '../simulate/options.ts'
 import { runJobs } from '../simulate/pool.ts'
@@ -60,9 +60,7 @@ export const command = defineCommand({
     checkPolicies(options.policy)
     checkCapacities(options.capacity, options.blockBytes)
     const trace = await loadTrace(operands[0] ?? '-', options, io)
-    const sizes = [
-      ...new Set(options.capacity.map((text) => capacityBlocks(text, trace, 'up', options.blockBytes))),
-    ].sort((a, b) => a - b)
+    const sizes = risingCapacities(options.capacity, trace, options.blockBytes)
     const progress = new Progress('sweeping', io)
     const curves = new Map<string, HitCurve>()
     for (const [name, order] of Object.entries(onePass)) {

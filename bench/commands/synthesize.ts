@@ -6,7 +6,7 @@ import { Progress } from '../progress.ts'
 import { makingTrace, type Recipe } from '../synthesize/make.ts'
 import { type Workload, workloads } from '../synthesize/workload.ts'
 import type { TraceTree } from '../trace/trace.ts'
-import { nativeText, plainNaming, writeText } from '../trace/write.ts'
+import { nativeText, plainNaming, traceOutputField, writeText } from '../trace/write.ts'
 
 /** Requests of one made-up trace, at most. Why: all of them are in memory until they are sorted by time. */
 const requestsMax = 5_000_000
@@ -72,12 +72,7 @@ export const command = defineCommand({
       whole: true,
       about: 'The same seed gives the same trace on every machine.',
     },
-    output: {
-      kind: 'text',
-      placeholder: 'FILE',
-      fallback: '-',
-      about: 'File to write, compressed when it ends in .gz or .zst; - is standard output.',
-    },
+    output: traceOutputField,
   },
   examples: [
     {

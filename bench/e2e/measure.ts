@@ -1,6 +1,6 @@
-import { quantileOf } from '../analyze-gaps.ts'
 import { type Answer, ask, type Endpoint } from '../replay/endpoint.ts'
 import { blockText } from '../replay/text.ts'
+import { quantileIn } from '../report/quantiles.ts'
 
 /** Where a prompt's KV should come from in a step. */
 export const steps = ['cold', 'engine', 'other engine', 'restart', 'lost disk'] as const
@@ -77,7 +77,7 @@ function cellOf(own: readonly Asked[], all: readonly Asked[]): Cell {
     .map(({ answer }) => (answer.as === 'failed' ? answer.why : null))
     .find((why) => why !== null)
   const [first] = own
-  const ttft = Float64Array.from(answers, (answer) => (answer.firstTokenMs - answer.sentMs) / 1_000)
+  const ttft = Float64Array.from(answers, (answer) => (answer.firstTokenMs - answer.sentMs) / 1_000).sort()
   const same = own.map(({ prompt, answer }) => {
     const cold = all.find((one) => one.step === 'cold' && one.prompt === prompt)?.answer
     return answer.as === 'answered' && cold?.as === 'answered' && cold.text === answer.text
@@ -89,7 +89,7 @@ function cellOf(own: readonly Asked[], all: readonly Asked[]): Cell {
     step: first?.step ?? 'cold',
     from: sourceOf(answers),
     cachedTokens: mean(answers.map(({ cachedTokens }) => cachedTokens ?? 0)),
-    ttftSeconds: quantileOf(ttft, 0.5),
+    ttftSeconds: quantileIn(ttft, 0.5),
     sameAnswer: first?.step === 'cold' || answers.length === 0 ? null : same.every(Boolean),
     failed: failed ?? null,
   }

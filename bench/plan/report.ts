@@ -1,5 +1,6 @@
 import { traceContext } from '../report/context.ts'
 import { shown } from '../report/format.ts'
+import { quantilesIn, shareLine } from '../report/quantiles.ts'
 import type { Cell, Column, Curves, Facts, Report, Section, Table } from '../report/report.ts'
 import type { TraceTree } from '../trace/trace.ts'
 import { type Cost, runsPerMonth, type TierBytes } from './cost.ts'
@@ -8,9 +9,6 @@ import { sizeHeat, sourceStack } from './pictures.ts'
 import type { Plan } from './plan.ts'
 import { breakEvens, reasons } from './reasons.ts'
 import type { Option } from './search.ts'
-
-/** Points of the curve of times to first token. */
-const ttftPoints = 100
 
 export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed: readonly string[]): Report {
   const { best, alone } = plan.search
@@ -41,8 +39,8 @@ export function planReport(tree: TraceTree, shape: KvShape, plan: Plan, assumed:
     activity: plan.activity,
     breakEven: breakEvens(plan.site),
     engines: { goal: plan.engines, goalAlone: plan.enginesAlone, busy: plan.busy, busyAlone: plan.busyAlone },
-    ttftSeconds: { engines: plan.enginesShown, ...quantiles(plan.ttft) },
-    ttftAloneSeconds: { engines: plan.enginesShown, ...quantiles(plan.ttftAlone) },
+    ttftSeconds: { engines: plan.enginesShown, ...quantilesIn(plan.ttft) },
+    ttftAloneSeconds: { engines: plan.enginesShown, ...quantilesIn(plan.ttftAlone) },
     frontier: plan.search.frontier.map((option) => frontierJson(plan, option)),
     why: reasons(plan, shape),
   }
@@ -94,7 +92,7 @@ function recommendation(tree: TraceTree, plan: Plan): Facts {
   const months = runsPerMonth(plan.site, plan.spanSeconds)
   const savedHours = ((alone.outcome.prefillSeconds - best.outcome.prefillSeconds) * months) / 3_600
   const engines = plan.engines ?? plan.busy
-  const ttft = quantiles(plan.ttft)
+  const ttft = quantilesIn(plan.ttft)
   const fact = (key: string, label: string, value: Cell, unit: Column['unit']) => ({
     key,
     label,
@@ -136,20 +134,6 @@ function recommendation(tree: TraceTree, plan: Plan): Facts {
       fact('tried', 'tier sizes tried', plan.search.triedCount, 'count'),
     ],
   }
-}
-
-function quantiles(sorted: Float64Array) {
-  return {
-    p50: quantileOf(sorted, 0.5),
-    p90: quantileOf(sorted, 0.9),
-    p95: quantileOf(sorted, 0.95),
-    p99: quantileOf(sorted, 0.99),
-  }
-}
-
-/** sorted[floor(share * length)]; 0 for no numbers at all. */
-function quantileOf(sorted: Float64Array, share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
 }
 
 function optionJson(tree: TraceTree, plan: Plan, option: Option, bytes: TierBytes) {
@@ -284,19 +268,12 @@ function hitCurve(tree: TraceTree, plan: Plan): Curves {
 }
 
 function ttftCurve(plan: Plan): Curves {
-  const line = (name: string, sorted: Float64Array) => ({
-    name,
-    points: Array.from({ length: ttftPoints }, (_, step) => {
-      const share = (step + 1) / ttftPoints
-      return [Math.max(1e-3, quantileOf(sorted, share - 1e-9)), share] as const
-    }),
-  })
   const traffic = shown(plan.site.traffic, 'number')
   return {
     kind: 'curves',
     title: `Share of requests by time to first token, ${plan.enginesShown} engines, ${traffic} x the traffic`,
     x: { title: 'time to first token', unit: 'seconds', log: true },
     y: { title: 'share of requests', unit: 'share' },
-    lines: [line('with the tiers', plan.ttft), line('HBM alone', plan.ttftAlone)],
+    lines: [shareLine('with the tiers', plan.ttft, 1e-3), shareLine('HBM alone', plan.ttftAlone, 1e-3)],
   }
 }

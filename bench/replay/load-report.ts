@@ -1,5 +1,5 @@
-import { quantileOf } from '../analyze-gaps.ts'
 import { shown } from '../report/format.ts'
+import { quantileIn } from '../report/quantiles.ts'
 import type { Curves, Facts, Report, Table } from '../report/report.ts'
 import type { LoadFound, LoadGoal, LoadStep } from './find-load.ts'
 import { type ReplayRun, replayContext } from './report.ts'
@@ -79,9 +79,9 @@ function rowOf({ load, measured, withinShare, good, isCut }: LoadStep): StepRow 
     sent: measured.sent,
     failed: measured.sent - measured.answered,
     withinShare,
-    ttftP50: quantileOf(measured.ttftFromDue, 0.5),
-    ttftP90: quantileOf(measured.ttftFromDue, 0.9),
-    ttftP99: quantileOf(measured.ttftFromDue, 0.99),
+    ttftP50: quantileIn(measured.ttftFromDue, 0.5),
+    ttftP90: quantileIn(measured.ttftFromDue, 0.9),
+    ttftP99: quantileIn(measured.ttftFromDue, 0.99),
     requestsPerSecond: perSecond(measured.answered),
     outputTokensPerSecond: perSecond(measured.outputTokens),
     hitRate: measured.promptTokens === 0 ? null : measured.cachedTokens / measured.promptTokens,

@@ -1,4 +1,4 @@
-import { quantileOf } from '../analyze-gaps.ts'
+import { quantileIn } from '../report/quantiles.ts'
 import type { Hit } from './drive.ts'
 
 /** What a replay measured. Seconds throughout. */
@@ -91,13 +91,13 @@ function shareRows(hits: readonly Hit[]): ShareRow[] {
     if (row !== undefined) row.promptTokens += answer.promptTokens
   }
   return rows.map(({ ttft, promptTokens }, step) => {
-    const sorted = Float64Array.from(ttft)
+    const sorted = Float64Array.from(ttft).sort()
     return {
       cached: shareSteps[step]?.[0] ?? '',
       requests: ttft.length,
       promptTokensMean: ttft.length === 0 ? 0 : Math.round(promptTokens / ttft.length),
-      ttftP50: quantileOf(sorted, 0.5),
-      ttftP95: quantileOf(sorted, 0.95),
+      ttftP50: quantileIn(sorted, 0.5),
+      ttftP95: quantileIn(sorted, 0.95),
     }
   })
 }

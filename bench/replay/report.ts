@@ -1,5 +1,5 @@
-import { quantileOf } from '../analyze-gaps.ts'
 import { traceContext } from '../report/context.ts'
+import { quantilesIn, shareLine } from '../report/quantiles.ts'
 import type { Curves, Facts, Report, Section, Table } from '../report/report.ts'
 import type { Measured } from './measure.ts'
 
@@ -27,8 +27,6 @@ export type ReplayRun = {
   readonly partial: boolean
 }
 
-const curvePoints = 100
-
 export function replayReport(run: ReplayRun, measured: Measured): Report {
   const realised = measured.promptTokens === 0 ? null : measured.cachedTokens / measured.promptTokens
   const { warmUp: _warmUp, assumed: _assumed, partial: _partial, ...how } = run
@@ -47,9 +45,9 @@ export function replayReport(run: ReplayRun, measured: Measured): Report {
     possibleRate: run.possibleRate,
     cachedTokensByTier: measured.cachedBy,
     usageReported: measured.usageReported,
-    ttftSeconds: quantiles(measured.ttft),
-    ttftFromDueSeconds: quantiles(measured.ttftFromDue),
-    perTokenSeconds: quantiles(measured.perToken),
+    ttftSeconds: quantilesIn(measured.ttft),
+    ttftFromDueSeconds: quantilesIn(measured.ttftFromDue),
+    perTokenSeconds: quantilesIn(measured.perToken),
     byCachedShare: measured.byShare,
   }
   const sections: Section[] = [
@@ -148,15 +146,6 @@ function goodFacts(run: ReplayRun, measured: Measured): Facts['items'] {
   ]
 }
 
-function quantiles(sorted: Float64Array) {
-  return {
-    p50: quantileOf(sorted, 0.5),
-    p90: quantileOf(sorted, 0.9),
-    p95: quantileOf(sorted, 0.95),
-    p99: quantileOf(sorted, 0.99),
-  }
-}
-
 function latencyTable(measured: Measured): Table {
   return {
     kind: 'table',
@@ -169,9 +158,9 @@ function latencyTable(measured: Measured): Table {
       { key: 'p99', title: 'p99', unit: 'seconds' },
     ],
     rows: [
-      { what: 'first token, from sending', ...quantiles(measured.ttft) },
-      { what: 'first token, from when due', ...quantiles(measured.ttftFromDue) },
-      { what: 'between tokens', ...quantiles(measured.perToken) },
+      { what: 'first token, from sending', ...quantilesIn(measured.ttft) },
+      { what: 'first token, from when due', ...quantilesIn(measured.ttftFromDue) },
+      { what: 'between tokens', ...quantilesIn(measured.perToken) },
     ],
   }
 }
@@ -204,18 +193,14 @@ function failureTable(measured: Measured): Table {
 }
 
 function ttftCurve(measured: Measured): Curves {
-  const line = (name: string, sorted: Float64Array) => ({
-    name,
-    points: Array.from({ length: curvePoints }, (_, step) => {
-      const share = (step + 1) / curvePoints
-      return [Math.max(1e-4, quantileOf(sorted, share - 1e-9) ?? 0), share] as const
-    }),
-  })
   return {
     kind: 'curves',
     title: 'Share of requests by time to first token',
     x: { title: 'time to first token', unit: 'seconds', log: true },
     y: { title: 'share of requests', unit: 'share' },
-    lines: [line('from sending', measured.ttft), line('from when due', measured.ttftFromDue)],
+    lines: [
+      shareLine('from sending', measured.ttft, 1e-4),
+      shareLine('from when due', measured.ttftFromDue, 1e-4),
+    ],
   }
 }

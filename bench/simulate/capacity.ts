@@ -31,6 +31,16 @@ export function capacityBlocks(
   return rounding === 'up' ? Math.max(1, Math.ceil(share - 1e-9)) : Math.floor(share + 1e-9)
 }
 
+/** The capacities of a curve: rising, each once. */
+export function risingCapacities(
+  texts: readonly string[],
+  trace: Trace,
+  blockBytes: number | null,
+): number[] {
+  const sizes = new Set(texts.map((text) => capacityBlocks(text, trace, 'up', blockBytes)))
+  return [...sizes].sort((a, b) => a - b)
+}
+
 const bytesRow = { unit: 'bytes', fallback: null, min: 1, max: 2 ** 53, about: '' } as const
 
 function written(text: string, blockBytes: number | null): Written {

@@ -7,6 +7,14 @@ import { InputError, Interrupted, reasonOf } from '../failure.ts'
 import type { BenchIo } from '../io.ts'
 import { blockCountOf, type TraceTree } from './trace.ts'
 
+/** Option of the commands that write a trace. */
+export const traceOutputField = {
+  kind: 'text',
+  placeholder: 'FILE',
+  fallback: '-',
+  about: 'File to write, compressed when it ends in .gz or .zst; - is standard output.',
+} as const
+
 /** Characters gathered before they are written. */
 const pieceCharacters = 2 ** 18
 

@@ -174,14 +174,14 @@ void t.test('closed loop: as many clients as the server takes', async (t) => {
 
 void t.test('open loop: a rate that cannot be good any more is ended early', async (t) => {
   const server = await endpoint(8, 30)
-  const words = ['--url', server.url, '--step', '0.5', '--from', '20', '--growth', '50', '--refine', '0']
-  const { code, out } = await findLoad(t.testdir(), 2_000, words)
+  const words = ['--url', server.url, '--step', '2', '--from', '20', '--growth', '50', '--refine', '0']
+  const { code, out } = await findLoad(t.testdir(), 2_100, words)
   await server.close()
   const { highestGoodLoad, ended, rows, loadUnit } = JSON.parse(out)
   t.equal(code, 0)
   t.same([highestGoodLoad, ended, loadUnit], [20, 'found', 'requests/s'])
   t.match(rows[1], { load: 1_000, good: false, endedEarly: true })
-  t.ok(rows[1].sent < 500, 'the rest of its requests was not sent')
+  t.ok(rows[1].sent < 2_000, 'the rest of its requests was not sent')
 })
 
 void t.test('nothing good is exit code 1; a trace too short says that it is a lower bound', async (t) => {
