@@ -48,10 +48,12 @@ void t.test('whatever the server holds, the answer is a load it held, and near t
         const { best, tried, why } = searched({ isWhole, first: 1, growth, refine, most: 1_000 }, goodUpTo)
         if (goodUpTo < 1) return best === null && why === 'first_too_high'
         if (best === null || best > goodUpTo || !tried.some(({ load }) => load === best)) return false
-        const step = Math.max(growth, isWhole ? 1 + 1.5 / best : 1)
-        return best * step * 1.001 >= Math.min(goodUpTo, 1_000)
+        // The next load after the best one was too high, or there is none.
+        const next = isWhole ? Math.max(best + 1, best * growth + 0.5) : best * growth
+        return next * 1.000_001 >= Math.min(goodUpTo, 1_000)
       },
     ),
+    { numRuns: 2_000 },
   )
 })
 
