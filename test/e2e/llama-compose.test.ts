@@ -82,6 +82,18 @@ const toolInput = {
 }
 
 const messages = [{ role: 'user', content: 'Say hi' }]
+const thought = [
+  { type: 'thinking', thinking: 'They want a greeting.' },
+  { type: 'text', text: 'Hi there!' },
+]
+/** A conversation in which even a small model thinks first. */
+const thinkingMessages = [
+  ...messages,
+  { role: 'assistant', content: thought },
+  ...messages,
+  { role: 'assistant', content: thought },
+  ...messages,
+]
 const thinks = {
   grammar: 'root ::= "<think>\\nShort “thought”.\\n</think>\\n\\nHello 😀 there."',
   max_tokens: 60,
@@ -153,6 +165,8 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     ['to its end', 'composed', { messages, max_tokens: 80 }],
     ['a stop word', 'composed', { messages, max_tokens: 40, stop_sequences: ['help'] }],
     ['calls', 'composed', { ...toolMessages, max_tokens: 150 }],
+    ['both thoughts and text', 'composed', { messages: thinkingMessages, max_tokens: 60 }],
+    ['continued', 'plain', { messages: [...messages, { role: 'assistant', content: 'Hi' }], max_tokens: 6 }],
     ['no messages', 'plain', { max_tokens: 5 }],
   ],
 }
@@ -160,6 +174,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
 /** What the answers of some cases must have in them, or the case would show nothing. */
 const shows: Readonly<Record<string, RegExp>> = {
   thoughts: /Short “thought”/,
+  'both thoughts and text': /"thinking":.*"text":/,
   'thoughts alone': /"reasoning_content":"Short/,
   'whole characters': /😀😀😀/,
   'cut within a character': /\ufffd|:"😀"/,
@@ -182,6 +197,24 @@ function steady(value: unknown): unknown {
       .filter(([name, inner]) => !(volatile.has(name) && typeof inner !== 'object') && name !== 'timings')
       .map(([name, inner]) => [name, steady(inner)]),
   )
+}
+
+/** The events of a streamed answer, named; or its JSON when there is no stream. */
+async function eventsOf(url: string, body: object): Promise<unknown> {
+  const answer = await fetch(`${url}/v1/messages`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  const text = await answer.text()
+  if (answer.status !== 200) return [answer.status, JSON.parse(text)]
+  return text
+    .split('\n\n')
+    .filter((event) => event !== '' && !event.startsWith(':'))
+    .map((event) => {
+      const [, name, data = 'null'] = /^event: (.*)\ndata: (.*)$/.exec(event) ?? []
+      return { name, data: JSON.parse(data) as unknown }
+    })
 }
 
 void t.test('composed answers', async (t) => {
@@ -233,5 +266,16 @@ void t.test('composed answers', async (t) => {
       }
     })
   }
+  await t.test('/v1/messages, streamed', async (t) => {
+    for (const [name, , given] of cases['/v1/messages'] ?? []) {
+      const body = { temperature: 0, ...given, stream: true }
+      await empty()
+      const expected = await eventsOf(server.url, body)
+      await empty()
+      const got = await eventsOf(engine.url, body)
+      t.match(JSON.stringify(expected), name === 'no messages' ? /./ : /content_block_delta.*message_stop/)
+      t.strictSame(steady(got), steady(expected), name)
+    }
+  })
   t.same(((await engine.status()) as unknown as { notComposed: unknown }).notComposed, [])
 })

@@ -101,6 +101,20 @@ void t.test('one engine, all that a client can do to it', async (t) => {
   const responded = await streamed(engine, '/v1/responses', shapes.responses?.body ?? {})
   t.ok(responded.includes(`"cached_tokens":${whole}`), 'responses in their last')
 
+  // Both slots get the document, which makes each the other's rival for a request that names no slot.
+  const chatBody = shapes.chat?.body ?? {}
+  await Promise.all([
+    engine.post('/v1/chat/completions', chatBody),
+    engine.post('/v1/chat/completions', chatBody),
+  ])
+  const wholes = async (): Promise<number[]> =>
+    (await engine.status()).slots.map(({ wholeTokens }) => wholeTokens)
+  t.same(await wholes(), [whole, whole])
+  const placed = await engine.post('/v1/messages', shapes.messages?.body ?? {})
+  t.equal(shapes.messages?.read(placed.json as never).cached, whole)
+  await streamed(engine, '/v1/messages', shapes.messages?.body ?? {})
+  t.same(await wholes(), [whole, whole], 'the Anthropic API empties no rival')
+
   const refused = await engine.post('/v1/chat/completions', { messages, id_slot: 1 })
   t.equal(refused.status, 400)
   t.match(refused.json, { error: { message: /"id_slot" is chosen by Terrace/ } })

@@ -2,13 +2,20 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { engineAnswerBytesMax } from '../../../../tiers/block/limits.ts'
 import type { AgainWhy, Composed, Composer } from './compose/composer.ts'
 import { Composition } from './compose/composition.ts'
+import type { MessagesEvents } from './compose/messages-events.ts'
+import { Translation } from './compose/translation.ts'
 import { hopHeaders } from './hop-headers.ts'
 import { type Before, correctUsage, EventCorrector, type Seen } from './usage.ts'
+
+/** What is made of a stream: one JSON answer, or the stream of another API. */
+export type Reading =
+  | { readonly as: 'compose'; readonly composer: Composer }
+  | { readonly as: 'translate'; readonly events: MessagesEvents }
 
 export type WriterOptions = {
   readonly added: Record<string, string>
   readonly before: Before | null
-  readonly composer: Composer | null
+  readonly reading: Reading | null
 }
 
 export type Wrote =
@@ -17,12 +24,13 @@ export type Wrote =
   /** The stream ended without an error and before the answer did. */
   | { readonly as: 'gone' }
 
-/** Writes the answer in one of four ways: events corrected as they come, JSON corrected as a whole, events put together to
- *  JSON, anything else as it is. */
+/** Writes the answer in one of these ways: events corrected as they come, JSON corrected as a whole, events put together to
+ *  JSON, events told as another API's, anything else as it is. */
 export class AnswerWriter {
   readonly #response: ServerResponse
   readonly #options: WriterOptions
   #composition: Composition | null = null
+  #translation: Translation | null = null
   #events: EventCorrector | null = null
   #whole: Buffer[] | null = null
   #wholeBytes = 0
@@ -39,12 +47,12 @@ export class AnswerWriter {
   }
 
   seen(): Seen | null {
-    return this.#events?.seen ?? this.#seen
+    return this.#events?.seen ?? this.#translation?.seen ?? this.#seen
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
     this.status = status
-    const { before, added, composer } = this.#options
+    const { before, added, reading } = this.#options
     const type = String(headers['content-type'] ?? '')
     const passed: Record<string, string | string[]> = {}
     for (const [name, value] of Object.entries(headers)) {
@@ -52,11 +60,12 @@ export class AnswerWriter {
     }
     this.#headers = { ...passed, ...added }
     const isStream = type.startsWith('text/event-stream')
-    if (composer !== null && status === 200 && isStream) {
-      this.#composition = new Composition(composer)
+    if (reading?.as === 'compose' && status === 200 && isStream) {
+      this.#composition = new Composition(reading.composer)
       return
     }
-    if (before !== null && isStream) this.#events = new EventCorrector(before)
+    if (reading?.as === 'translate' && isStream) this.#translation = new Translation(reading.events, before)
+    else if (before !== null && isStream) this.#events = new EventCorrector(before)
     else if (before !== null && status === 200 && type.startsWith('application/json')) {
       this.#whole = []
       return
@@ -71,6 +80,10 @@ export class AnswerWriter {
       const composed = this.#composition.push(piece)
       if (composed?.as === 'again') this.again = composed.why
       return true
+    }
+    if (this.#translation !== null) {
+      const told = this.#translation.push(piece)
+      return told === '' ? true : this.#write(told, resume)
     }
     if (this.#whole !== null) {
       this.#whole.push(piece)

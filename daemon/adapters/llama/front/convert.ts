@@ -119,6 +119,40 @@ export function chatOfMessages(body: Json): Json | null {
   return chat
 }
 
+/** A Messages request as a chat request that computes the same: beside what shapes the prompt, what the server takes over of
+ *  the rest. Null when the body's text would not stay what it is. */
+export function chatRequestOfMessages(body: Json, text: string): Json | null {
+  const chat = chatOfMessages(body)
+  if (chat === null || !staysSame(text)) return null
+  const { stream: _, ...request } = chat
+  if (Object.hasOwn(body, 'stop_sequences')) request.stop = body.stop_sequences
+  request.max_tokens = Object.hasOwn(body, 'max_tokens') ? body.max_tokens : 4_096
+  const { thinking } = body
+  if (field(thinking, 'type') === 'enabled') {
+    const budget = field(thinking, 'budget_tokens')
+    request.thinking_budget_tokens = typeof budget === 'number' ? Math.trunc(budget) : 10_000
+  }
+  return { ...request, ...copied(body, ['temperature', 'top_p', 'top_k']) }
+}
+
+/** Fields of a request that mean the same however their number is written. */
+const plainNumbers = new Set(['temperature', 'top_p', 'top_k', 'max_tokens'])
+
+/** Whether JSON is the same after it was read and written here: a number like 1.0 or one of twenty digits is not, nor are names
+ *  that are numbers, which change places. */
+function staysSame(text: string): boolean {
+  const changed: { holder: unknown; name: string }[] = []
+  const root: unknown = JSON.parse(
+    text,
+    function (this: unknown, name: string, value: unknown, context?: { source?: string }) {
+      const isOther = typeof value === 'number' && context?.source !== String(value)
+      if (isOther || (/^\d+$/.test(name) && !Array.isArray(this))) changed.push({ holder: this, name })
+      return value
+    },
+  )
+  return changed.every(({ holder, name }) => holder === root && plainNumbers.has(name))
+}
+
 function textOr(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { World } from '../../../../tiers/block/clock.ts'
 import type { Upstream } from '../engine/upstream.ts'
-import { AnswerWriter } from './answer-writer.ts'
-import type { AgainWhy, Composer } from './compose/composer.ts'
+import { AnswerWriter, type Reading } from './answer-writer.ts'
+import type { AgainWhy } from './compose/composer.ts'
 import { hopHeaders } from './hop-headers.ts'
 import type { Before, Seen } from './usage.ts'
 
@@ -39,8 +39,8 @@ export type RelayOptions = {
   readonly added: Record<string, string>
   /** What to correct in the answer's counts; null passes it byte for byte. */
   readonly before: Before | null
-  /** Puts the server's stream together to one JSON answer; null when the client wants what the server sends. */
-  readonly composer: Composer | null
+  /** What is made of the server's stream; null when the client wants what the server sends. */
+  readonly reading: Reading | null
   readonly world: World
   readonly onHead?: () => void
 }

@@ -10,6 +10,7 @@ import type { Slot, Taken, Wanted } from '../cache/slots.ts'
 import { sendError } from './answer.ts'
 import { type Asked, ask, type Gone } from './ask.ts'
 import type { Composing } from './compose/composing.ts'
+import { chatRequestOfMessages } from './convert.ts'
 import { bump, type Counters } from './counters.ts'
 import type { PromptKind } from './endpoints.ts'
 import { clearRivals, eraseForeign } from './messages.ts'
@@ -134,7 +135,14 @@ type Known = Asked['known']
 
 /** A request that nothing was prepared for. */
 function asIs(body: Buffer | string | null, known: Known, added: Record<string, string>): Asked {
-  return { body, known, fields: {}, added, before: null, reports: true, renew: async () => null }
+  const nothing = {
+    chat: null,
+    fields: {},
+    before: null,
+    unplaced: async () => undefined,
+    renew: async () => null,
+  }
+  return { body, known, ...nothing, added, reports: true }
 }
 
 /** A request that the server computes in slots of its own choice gets all of them; afterwards nothing is known of any. */
@@ -203,20 +211,23 @@ async function serveTokens(
   }
   if (prepared.as === 'engine_gone')
     return answerIfGone(serving, exchange, { as: 'engine_gone', begun: false })
-  if (!isPlaced) await clearRivals(attachment, slot, prompt)
   const added = {
     'x-terrace-cached-tokens': cachedHeader(prepared.sources),
     'x-terrace-reason': prepared.reason,
   }
   slot.content = { as: 'known', tenant, tokens: prompt, whole: prepared.whole, grows: true }
+  const placed = { id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 }
+  const chat = isPlaced ? null : chatRequestOfMessages(known.json, text)
   const prepareMs = world.nowMs() - startMs
   const result = await ask(serving, exchange, {
     body: text,
     known,
-    fields: isPlaced ? { id_slot: slot.index, cache_prompt: true, n_cache_reuse: 0 } : {},
+    chat: chat === null ? null : { ...chat, ...placed },
+    fields: isPlaced ? placed : {},
     added,
     before: prepared,
     reports: false,
+    unplaced: () => (isPlaced ? Promise.resolve() : clearRivals(attachment, slot, prompt)),
     renew: () => renew(preparing),
   })
   settle(serving, exchange, slot, prompt, prepared, result)

@@ -79,22 +79,25 @@ export function choose(kind: PromptKind, body: Json, server: Server): Choice {
   return { as: 'compose', ...composing(kind, body, server.contextTokens) }
 }
 
+/** The counts of every token tell whether the text of the last one was streamed. */
+const countFields = { stream: true, timings_per_token: true }
+/** Fields of a chat request whose stream tells all. */
+export const chatFields: Readonly<Json> = { ...countFields, stream_options: { include_usage: true } }
+
 function composing(
   kind: PromptKind,
   body: Json,
   contextTokens: number,
-): { fields: Json; composer: Composer } {
-  // The counts of every token tell whether the text of the last one was streamed.
-  const fields = { stream: true, timings_per_token: true }
+): { fields: Readonly<Json>; composer: Composer } {
   switch (kind) {
     case 'chat':
-      return { fields: { ...fields, stream_options: { include_usage: true } }, composer: new ChatComposer() }
+      return { fields: chatFields, composer: new ChatComposer() }
     case 'completions':
-      return { fields, composer: new CompletionsComposer(hasStops(body)) }
+      return { fields: countFields, composer: new CompletionsComposer(hasStops(body)) }
     case 'native':
       return { fields: { stream: true }, composer: new NativeComposer(hasStops(body)) }
     case 'responses':
-      return { fields, composer: new ResponsesComposer(endsOf(body, contextTokens)) }
+      return { fields: countFields, composer: new ResponsesComposer(endsOf(body, contextTokens)) }
     case 'messages':
       return { fields: { stream: true }, composer: new MessagesComposer() }
   }

@@ -10,6 +10,7 @@ export class EventReader {
   #data: string[] = []
   /** Characters held for an event that is not finished. */
   heldLength = 0
+  commentCount = 0
 
   push(piece: Uint8Array): StreamEvent[] {
     const lines = this.#decoder.decode(piece, { stream: true }).split('\n')
@@ -40,7 +41,8 @@ export class EventReader {
     if (line.startsWith('data:')) {
       this.#data.push(value('data'))
       this.heldLength += line.length
-    } else if (line.startsWith('event:')) this.#name = value('event')
+    } else if (line.startsWith(':')) this.commentCount++
+    else if (line.startsWith('event:')) this.#name = value('event')
     return null
   }
 }

@@ -1,5 +1,6 @@
 import { field } from '../../json.ts'
 import { again, type Composed, type Composer, countAt, isObject, type Json, textAt } from './composer.ts'
+import { parsedOrEmpty } from './messages-of-chat.ts'
 
 type Call = { readonly id: string; readonly name: string; readonly input: string[] }
 
@@ -97,14 +98,5 @@ export class MessagesComposer implements Composer {
     const tokens = countAt(end, 'usage', 'output_tokens')
     if (field(end.delta, 'stop_reason') === 'max_tokens') return this.#deltaCount < tokens
     return tokens > 1 && this.#texts.length + this.#thoughts.length + this.#calls.size === 0
-  }
-}
-
-/** Arguments that are no JSON are left out, as the server does. */
-function parsedOrEmpty(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return {}
   }
 }
