@@ -7,8 +7,8 @@ export type NamedEvent = { readonly name: string; readonly data: Json }
 
 const named = (data: Json): NamedEvent => ({ name: String(data.type), data })
 
-/** Tells a chat stream in the events of the Anthropic API, one answer, as the server itself would have: with its numbers for blocks,
- *  and with its beginning blocks anew in the last step. */
+/** Tells the chat stream of one answer in the events of the Anthropic API, as the server itself would have: with its numbers
+ *  for blocks, and with its beginning blocks anew in the last step. */
 export class MessagesEvents {
   #started = false
   /** Chunks of the first token, which wait for the counts that come with its last one. */
