@@ -102,6 +102,8 @@ const smiles = { grammar: 'root ::= "😀😀😀"' }
 const json = { type: 'object', properties: { age: { type: 'integer' } }, required: ['age'] }
 const schema = { type: 'json_schema', json_schema: { name: 'a', schema: json } }
 
+const saidBefore = { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'Hi' }] }
+
 /** How a request is expected to be served. */
 type How = 'composed' | 'plain' | 'again'
 type Case = readonly [name: string, how: How, body: object]
@@ -158,6 +160,7 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     ['thoughts', 'composed', { input: 'Say hi', grammar: thinks.grammar, max_output_tokens: 60 }],
     ['cut within a character', 'again', { input: 'Say hi', ...smiles, max_output_tokens: 2 }],
     ['calls', 'composed', { ...toolInput, max_output_tokens: 150 }],
+    ['continued', 'composed', { input: [...messages, saidBefore], max_output_tokens: 8 }],
     ['no input', 'plain', { max_output_tokens: 5 }],
   ],
   '/v1/messages': [

@@ -115,6 +115,18 @@ void t.test('one engine, all that a client can do to it', async (t) => {
   await streamed(engine, '/v1/messages', shapes.messages?.body ?? {})
   t.same(await wholes(), [whole, whole], 'the Anthropic API empties no rival')
 
+  // Its end is in no stream, so the engine is asked twice; what the first time left in the slot is not built upon.
+  const half = { prompt: document, grammar: 'root ::= "\u{1F600}"', max_tokens: 2, temperature: 0 }
+  for (const name of ['cold', 'warm']) {
+    const cut = await engine.post('/v1/completions', half, { 'x-terrace-tenant': 'half' })
+    t.match(cut.json, { choices: [{ text: '\ufffd', finish_reason: 'length' }] }, `${name}: half a character`)
+    const { prompt_tokens: tokens, prompt_tokens_details: details } = (cut.json as Chat).usage
+    const cached = name === 'cold' ? 0 : Math.floor((tokens - 1) / 64) * 64
+    t.equal(details.cached_tokens, cached, `${name}: counted once`)
+    t.equal(cut.from.engine, cached)
+  }
+  t.equal((await engine.status()).counters.askedAgain.cut, 2)
+
   const refused = await engine.post('/v1/chat/completions', { messages, id_slot: 1 })
   t.equal(refused.status, 400)
   t.match(refused.json, { error: { message: /"id_slot" is chosen by Terrace/ } })
@@ -186,7 +198,15 @@ void t.test('one engine, all that a client can do to it', async (t) => {
 
   await t.test('llama-server killed: it comes back and serves', async (t) => {
     const before = (await engine.status()).engine
+    const endless = { prompt: 'Count: 1 2 3', max_tokens: 1_500, ignore_eos: true }
+    const begun = engine.post('/v1/completions', endless)
+    const busy = async (): Promise<boolean> =>
+      /"is_processing":true/.test(await (await fetch(`${engine.url}/slots`)).text())
+    t.ok(await until(busy, 5_000), 'it computes')
     process.kill(before.processId, 'SIGKILL')
+    const lost = await begun
+    t.equal(lost.status, 503, 'half an answer is no answer')
+    t.match(lost.json, { error: { message: /went away before it answered/ } })
     const back = async (): Promise<boolean> => {
       const now = (await engine.status()).engine
       return now.generation > before.generation && now.state === 'ready'
