@@ -2,7 +2,13 @@ import type { World } from './block/clock.ts'
 import type { BlockKey } from './block/id.ts'
 import { admissionDryMs, pastBlocksMax } from './block/limits.ts'
 import type { StoreMeter } from './metrics.ts'
-import { type AdmissionEntry, type AdmissionPolicy, pressureOf, type Verdict } from './policy/admission.ts'
+import {
+  type AdmissionEntry,
+  type AdmissionPolicy,
+  admitWithin,
+  pressureOf,
+  type Verdict,
+} from './policy/admission.ts'
 import type { BlockPast } from './policy/block-past.ts'
 import { Ghosts } from './policy/ghosts.ts'
 import { WriteBudget } from './policy/write-budget.ts'
@@ -86,9 +92,8 @@ export class TierAdmission {
     })
     const chanceOfUse =
       chanceOf(key, 0) === null ? null : (horizonMs: number): number => chanceOf(key, horizonMs) ?? 1
-    const verdict = this.#rule.admit({ ...past.factsOf(key), chanceOfUse }, pressure)
-    const overdrawn = verdict.ok && budgetUsed > 1
-    return { verdict: overdrawn ? { ok: false, reason: 'budget' } : verdict, capacityBlocks }
+    const verdict = admitWithin(this.#rule, { ...past.factsOf(key), chanceOfUse }, pressure)
+    return { verdict, capacityBlocks }
   }
 
   /** Counts a refusal: the rule's, or the flow's when the block could not be reached below. */

@@ -253,7 +253,7 @@ export class TieredStore implements BlockStore {
     // A tier that is offered blocks only now must see also those that a tier below it holds already.
     const isOffered = this.#admissionOf(nearest.name)?.demotion === 'demote' || otherwise === 'nowhere'
     if (!isOffered || nearest.usage().state !== 'serving') return otherwise
-    return this.#writebacks[0]?.wants(identity) === 'wanted' ? 'unsaved' : otherwise
+    return this.#writebacks[0]?.takes(identity) === 'wanted' ? 'unsaved' : otherwise
   }
 
   /** Null when the native side refuses the place. */

@@ -24,6 +24,8 @@ export class Writeback {
   /** Null where every block is taken, as soon as it is there. */
   readonly #admission: TierAdmission | null
   readonly #queue = new Map<BlockKey, Identity>()
+  /** Admitted blocks that host memory gives up, until they are written. */
+  readonly #saving = new Set<BlockKey>()
   #running: Promise<void> | null = null
   #stopped = false
 
@@ -46,7 +48,7 @@ export class Writeback {
   #offer(identities: readonly Identity[]): void {
     for (const identity of identities) {
       if (this.#stopped || this.#has(identity.key) || this.#queue.has(identity.key)) continue
-      if (this.wants(identity) === 'unwanted') continue
+      if (this.#wants(identity) === 'unwanted') continue
       if (this.#admission !== null) for (const above of this.#comingAlong(identity)) this.#enqueue(above)
       this.#enqueue(identity)
     }
@@ -59,13 +61,22 @@ export class Writeback {
     else this.#dropped('queue_full')
   }
 
-  /** Whether the tier, which lacks the block, takes it. What waits already was asked about before. */
-  wants(identity: Identity): 'wanted' | 'unwanted' {
-    if (this.#admission === null || this.#queue.has(identity.key)) return 'wanted'
+  /** Whether the tier takes a block that host memory gives up now; `save` is then called with it. */
+  takes(identity: Identity): 'wanted' | 'unwanted' {
+    if (this.#admission === null) return 'wanted'
+    if (this.#wants(identity) === 'unwanted') return 'unwanted'
+    // The victims of one moment are asked about before the first of them is written: none is promised twice.
+    for (const { key } of [...this.#comingAlong(identity), identity]) this.#saving.add(key)
+    return 'wanted'
+  }
+
+  /** Whether the tier, which lacks the block, takes it. What is on its way already was asked about before. */
+  #wants(identity: Identity): 'wanted' | 'unwanted' {
+    if (this.#admission === null || this.#isOnItsWay(identity.key)) return 'wanted'
     if (this.#admission.admits(identity) === 'refused') return 'unwanted'
     const along = this.#comingAlong(identity)
     const [{ parent } = identity] = along
-    if (parent !== null && !this.#has(parent) && !this.#queue.has(parent)) {
+    if (parent !== null && !this.#has(parent) && !this.#isOnItsWay(parent)) {
       // With a gap above it the tier could never serve it alone.
       this.#admission.refused(identity.key, 'ancestor_absent')
       return 'unwanted'
@@ -92,6 +103,7 @@ export class Writeback {
     const ordered = [...pins.values()].sort((a, b) => a.identity.position - b.identity.position)
     const writing = this.#write(ordered).finally(() => {
       for (const { lease } of borrowed) this.#parts.host.table.unpin(lease)
+      for (const { identity } of ordered) this.#saving.delete(identity.key)
     })
     await writing
   }
@@ -236,9 +248,13 @@ export class Writeback {
     return chain.reverse()
   }
 
-  /** Ancestors that an admitted block brings along: those that neither lie in the tier nor wait for it. */
+  /** Ancestors that an admitted block brings along: those that neither lie in the tier nor are on their way. */
   #comingAlong(identity: Identity): Identity[] {
-    return this.#ancestorsOf(identity, (key) => this.#queue.has(key))
+    return this.#ancestorsOf(identity, (key) => this.#isOnItsWay(key))
+  }
+
+  #isOnItsWay(key: BlockKey): boolean {
+    return this.#queue.has(key) || this.#saving.has(key)
   }
 
   #inHost(key: BlockKey): Identity | null {

@@ -1,5 +1,6 @@
 import { admissionNamed } from '../../tiers/policy/admission.ts'
 import { policyNamed } from '../../tiers/policy/register.ts'
+import { WriteBudget } from '../../tiers/policy/write-budget.ts'
 import type { Trace } from '../trace/trace.ts'
 import { seededChance } from './chance.ts'
 import { hintSourceNamed, hintStream } from './hint-stream.ts'
@@ -29,6 +30,8 @@ export type StackJob = {
     readonly capacityBlocks: number
   }[]
   readonly admission: string
+  /** Blocks that the NVMe tier may be written per day; null without a limit. */
+  readonly nvmeWritesPerDay: number | null
   readonly demotion: Demotion
   readonly seed: number
 }
@@ -174,6 +177,10 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
         capacityBlocks,
         policy: entry.make(sizes),
         admission: level === 0 ? null : admission.make(),
+        budget:
+          name === 'nvme' && job.nvmeWritesPerDay !== null
+            ? new WriteBudget(job.nvmeWritesPerDay, trace.arrivalMs[0] ?? 0)
+            : null,
         survives: surviving.includes(name),
       }
     }),

@@ -83,6 +83,14 @@ export const tierFields = {
     fallback: ['likely'],
     about: `Rules by which a tier takes what the one above gives up: ${admissions.map(({ name }) => name).join(', ')}.`,
   },
+  nvmeWriteBytesPerDay: {
+    kind: 'bytes',
+    placeholder: 'SIZE',
+    fallback: 0,
+    min: 0,
+    max: 2 ** 52,
+    about: "The daemon's write budget for the nvme tier of --tiers; 0 sets no limit. Needs --block-bytes.",
+  },
   tenants: {
     kind: 'list',
     placeholder: 'shared,shares',
@@ -126,6 +134,10 @@ export function checkRun(options: RunOptions & TierOptions): void {
   }
   if (options.tenants.length > 0 && options.tiers.length > 0) {
     throw new UsageError('--tenants looks at one tier: leave out --tiers')
+  }
+  const hasNvme = options.tiers.some((text) => text.startsWith('nvme='))
+  if (options.nvmeWriteBytesPerDay > 0 && (!hasNvme || options.blockBytes === null)) {
+    throw new UsageError('--nvme-write-bytes-per-day: needs an nvme tier in --tiers, and --block-bytes')
   }
   if (options.tiers.length === 0) {
     checkPolicies(options.policy)
@@ -214,10 +226,16 @@ function stackJobs(trace: Trace, options: RunOptions & TierOptions): readonly St
         policy,
         tiers: sizes.map((tier, level) => ({ ...tier, policy: policyAt(policy, level, sizes.length) })),
         admission,
+        nvmeWritesPerDay: writesPerDay(options),
         demotion: options.demotion as Demotion,
         seed: options.seed,
       })),
     )
+}
+
+/** The write budget in blocks. */
+function writesPerDay({ nvmeWriteBytesPerDay, blockBytes }: RunOptions & TierOptions): number | null {
+  return nvmeWriteBytesPerDay === 0 || blockBytes === null ? null : nvmeWriteBytesPerDay / blockBytes
 }
 
 /** `A/B` names a policy per tier, `A` one for all. */

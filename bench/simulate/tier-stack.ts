@@ -1,6 +1,7 @@
 import {
   type AdmissionFacts,
   type AdmissionPolicy,
+  admitWithin,
   chanceMin,
   type Pressure,
   pressureOf,
@@ -8,6 +9,7 @@ import {
 import { type EvictionPolicy, noRow, type Row } from '../../tiers/policy/eviction.ts'
 import { holdsNothing } from '../../tiers/policy/flat.ts'
 import { RowLists } from '../../tiers/policy/row-lists.ts'
+import type { WriteBudget } from '../../tiers/policy/write-budget.ts'
 import type { Trace } from '../trace/trace.ts'
 
 /** One tier of a stack, top first. */
@@ -17,6 +19,8 @@ export type TierSetup = {
   readonly policy: EvictionPolicy
   /** Asked before the tier above hands a block down; null for the top tier. */
   readonly admission: AdmissionPolicy | null
+  /** Blocks it may be written per day; null without a limit. */
+  readonly budget: WriteBudget | null
   /** It must be servable alone after a restart: a block brings its missing ancestors along. */
   readonly survives: boolean
 }
@@ -50,6 +54,11 @@ class StackTier {
     if (this.#ghosts.listOf(row) !== 0) this.#ghosts.remove(row)
     this.#ghosts.pushHead(list, row)
     if (this.#ghosts.lengthOf(list) > this.setup.capacityBlocks) this.#ghosts.remove(this.#ghosts.tail(list))
+  }
+
+  refuse(row: Row): void {
+    this.refusals += 1
+    this.haunt(row, refusedGhost)
   }
 
   wished(row: Row): void {
@@ -183,11 +192,13 @@ export class TierStack {
   #handDown(row: Row, level: number, from: EvictionPolicy): void {
     const tier = this.#tiers[level]
     if (tier === undefined || tier.resident[row] === 1) return
-    const { capacityBlocks, admission, survives, policy } = tier.setup
+    const { capacityBlocks, admission, budget, survives, policy } = tier.setup
     if ((this.#depth[row] as number) + 1 > capacityBlocks && survives) return
-    if (admission !== null && !admission.admit(this.#factsOf(row, from, policy), this.#pressureOf(tier)).ok) {
-      tier.refusals += 1
-      tier.haunt(row, refusedGhost)
+    if (
+      admission !== null &&
+      !admitWithin(admission, this.#factsOf(row, from, policy), this.#pressureOf(tier)).ok
+    ) {
+      tier.refuse(row)
       return
     }
     const chain: Row[] = []
@@ -199,6 +210,11 @@ export class TierStack {
       chain.push(node)
       if (!survives) break
     }
+    if (budget !== null && budget.usedWith(chain.length, this.#nowMs) > 1) {
+      tier.refuse(row)
+      return
+    }
+    budget?.wrote(chain.length, this.#nowMs)
     let stored = 0
     for (const node of chain.reverse()) {
       if (!this.#makeRoom(level)) break
@@ -238,7 +254,7 @@ export class TierStack {
       capacityBlocks: tier.setup.capacityBlocks,
       writtenBlocks: tier.writes,
       elapsedMs: this.#nowMs - (this.#startMs ?? 0),
-      budgetUsed: 0,
+      budgetUsed: tier.setup.budget?.usedWith(1, this.#nowMs) ?? 0,
     })
   }
 

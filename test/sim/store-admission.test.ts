@@ -9,6 +9,7 @@ import { storeMetrics } from '../../tiers/metrics.ts'
 import { openStore } from '../../tiers/open-store.ts'
 import { type AdmissionEntry, admissionNamed } from '../../tiers/policy/admission.ts'
 import { policyNamed } from '../../tiers/policy/register.ts'
+import { WriteBudget } from '../../tiers/policy/write-budget.ts'
 import { layoutOf, namespaceOf, ServedChecker, SimEngine } from './engine.ts'
 import { SimFiles } from './files.ts'
 import { FakeNative } from './native.ts'
@@ -17,6 +18,7 @@ import { chanceOf, SimWorld } from './world.ts'
 t.setTimeout(120_000)
 
 const layout = layoutOf(1, 1, 512)
+const blockBytes = 1_024
 const hostBlocks = 128
 const nvmeBlocks = 240
 const nvmeBytes = 131_072 + nvmeBlocks * 8_192
@@ -93,7 +95,9 @@ function inBench(setting: AdmissionSetting, nvmePolicy: string): Reached {
     const made = policyNamed(policy)?.make(sizes(capacityBlocks))
     if (made === undefined) throw new Error(`no policy ${policy}`)
     const admission = name === 'nvme' ? setting.rule.make() : null
-    return { name, capacityBlocks, policy: made, admission, survives: name === 'nvme' }
+    const limit = setting.writeBytesPerDay / blockBytes
+    const budget = name === 'nvme' && limit > 0 ? new WriteBudget(limit, 0) : null
+    return { name, capacityBlocks, policy: made, admission, budget, survives: name === 'nvme' }
   }
   const tiers = [tierOf('host', 'lru', hostBlocks), tierOf('nvme', nvmePolicy, nvmeBlocks)]
   const stack = new TierStack(trace, tiers, setting.demotion)
@@ -106,11 +110,14 @@ function inBench(setting: AdmissionSetting, nvmePolicy: string): Reached {
   return { hits, writes: nvme?.writes ?? 0, refused: nvme?.refusals ?? 0, nvmeBlocks: nvme?.heldBlocks ?? 0 }
 }
 
+/** Rule, policy of the drive, and bytes per day: a budget of some twelfths of what `all` writes in the trace's hour. */
 const cases = [
-  ['all', 'lru'],
-  ['used-twice', 'lru'],
-  ['pressure', 'lru'],
-  ['likely', 'terrace'],
+  ['all', 'lru', 0],
+  ['all', 'lru', 1_500 * blockBytes],
+  ['used-twice', 'lru', 0],
+  ['pressure', 'lru', 0],
+  ['likely', 'terrace', 0],
+  ['likely', 'terrace', 1_500 * blockBytes],
 ] as const
 
 /** Copies overlap in the store and take no time in the bench, so the two are close, not equal. */
@@ -118,9 +125,10 @@ function areClose(left: number, right: number, share: number): boolean {
   return Math.abs(left - right) <= share * Math.max(left, right)
 }
 
-for (const [name, nvmePolicy] of cases) {
-  void t.test(`${name}: the store writes to its drive what the simulator writes`, async (t) => {
-    const setting: AdmissionSetting = { rule: ruleOf(name), demotion: 'demote', writeBytesPerDay: 0 }
+for (const [name, nvmePolicy, writeBytesPerDay] of cases) {
+  const within = writeBytesPerDay === 0 ? '' : ' within its budget'
+  void t.test(`${name}: the store writes to its drive${within} what the simulator writes`, async (t) => {
+    const setting: AdmissionSetting = { rule: ruleOf(name), demotion: 'demote', writeBytesPerDay }
     const reached = await inStore(setting, nvmePolicy)
     const told = inBench(setting, nvmePolicy)
     const both = JSON.stringify({ reached, told })
@@ -128,6 +136,7 @@ for (const [name, nvmePolicy] of cases) {
     t.ok(areClose(reached.hits, told.hits, 0.02), `hits: ${both}`)
     t.ok(areClose(reached.writes, told.writes, 0.03), `writes: ${both}`)
     t.ok(areClose(reached.refused, told.refused, 0.1), `refusals: ${both}`)
-    t.equal(reached.refused > 0, name !== 'all', 'every rule but all refuses some')
+    t.equal(reached.refused > 0, name !== 'all' || writeBytesPerDay > 0, 'every rule but all refuses some')
+    if (writeBytesPerDay > 0) t.ok(reached.writes <= 1_500 * (1 + 1 / 24), `the budget holds: ${both}`)
   })
 }

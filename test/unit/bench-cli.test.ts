@@ -233,6 +233,12 @@ void t.test('what is no capacity is refused before anything is read', async (t) 
     }
     t.match((await bench('simulate', 'no-trace', '--policy', 'lru', '--tiers', `host=${text}`)).note, why)
   }
+  const budget = ['simulate', 'no-trace', '--policy', 'lru', '--nvme-write-bytes-per-day', '1GiB']
+  t.match((await bench(...budget, '--tiers', 'host=5%,nvme=25%')).note, /and --block-bytes/)
+  t.match(
+    (await bench(...budget, '--block-bytes', '1024', '--tiers', 'host=5%,s3=25%')).note,
+    /needs an nvme tier/,
+  )
   t.match((await bench('plan', 'no-trace', '--without', 'nvm')).note, /--without: unknown "nvm".*"nvme"/)
   t.match(
     (await bench('synthesize', '--minutes', '1e6', '--rate', '1e5')).note,

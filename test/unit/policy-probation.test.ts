@@ -26,7 +26,15 @@ function twoTiers(
     capacityBlocks: capacityBlocks(sizes[level], trace, 'down', null),
   })
   const tiers = [tier(0), tier(1)]
-  const job = { kind: 'stack', policy: '', tiers, admission, demotion, seed: 7 } as const
+  const job = {
+    kind: 'stack',
+    policy: '',
+    tiers,
+    admission,
+    demotion,
+    nvmeWritesPerDay: null,
+    seed: 7,
+  } as const
   const result = runJob(
     trace,
     () => new Int32Array(0),

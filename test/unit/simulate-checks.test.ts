@@ -138,7 +138,7 @@ void t.test('a surviving tier can be served without the tiers above', async (t) 
     const sizes = { rowMax: trace.nodeCount, capacityBlocks, chance: seededChance(1), rowsAreNames: true }
     const policy = policyNamed('lru-leaf-only')?.make(sizes)
     if (policy === undefined) throw new Error('no policy')
-    return { capacityBlocks, policy, admission: null }
+    return { capacityBlocks, policy, admission: null, budget: null }
   }
   const stack = new TierStack(
     trace,

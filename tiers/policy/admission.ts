@@ -37,6 +37,12 @@ export function pressureOf({ writtenBlocks, elapsedMs, ...load }: TierLoad): Pre
   return { ...load, residenceMs }
 }
 
+/** What the rule says, except that nothing is written past the budget. */
+export function admitWithin(rule: AdmissionPolicy, facts: AdmissionFacts, pressure: Pressure): Verdict {
+  const verdict = rule.admit(facts, pressure)
+  return verdict.ok && pressure.budgetUsed > 1 ? { ok: false, reason: 'budget' } : verdict
+}
+
 /** Why a block was stored below or let go: a label of the counters. */
 export type AdmissionReason =
   | 'rule'
