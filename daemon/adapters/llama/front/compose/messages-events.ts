@@ -72,7 +72,9 @@ export class MessagesEvents {
   }
 
   #call(call: unknown): NamedEvent[] {
-    const number = Number(field(call, 'index'))
+    const number = field(call, 'index')
+    // Calls come in order; what has another number is not from this server.
+    if (typeof number !== 'number' || !(number in this.#calls || number === this.#calls.length)) return []
     const id = textAt(call, 'id')
     const name = textAt(field(call, 'function'), 'name')
     const known = this.#calls[number] ?? { id: '', name: '' }
