@@ -65,6 +65,9 @@ void t.test('a router follows a real daemon: what its engines hold, under the na
   peer = await WirePeer.attached(first.socket, 'a')
   await peer.value('held', { namespace: (await named(peer)).namespace, prefixes: [tokens] })
   await until(async () => (await deviceBlocks('a')) === 10, 'held again')
+  const epochOf = async (url: string): Promise<unknown> =>
+    ((await (await fetch(`${url}/snapshot`)).json()) as { readonly epoch: unknown }).epoch
+  const firstEpoch = await epochOf(first.adminUrl)
   await first.stop('SIGKILL')
   const second = await startDaemonProcess(t, [
     ...smallDaemon(folder),
@@ -72,6 +75,7 @@ void t.test('a router follows a real daemon: what its engines hold, under the na
     String(first.adminPort),
   ])
   await until(async () => (await deviceBlocks('a')) === 0, 'nothing of the old life')
+  t.not(await epochOf(second.adminUrl), firstEpoch, 'numbers of one life say nothing in another')
   const again = await WirePeer.attached(second.socket, 'b')
   await again.value('held', { namespace: (await named(again)).namespace, prefixes: [tokens] })
   await until(async () => (await deviceBlocks('b')) === 10, 'the new life is followed')

@@ -179,12 +179,6 @@ const openai = checksOf('test/e2e/router-openai.test.ts', [
     '        body: Buffer.from(JSON.stringify(JSON.parse(String(request.body)))),\n',
   ],
   [
-    'openai: a model that nobody has is served',
-    'router/workers.ts',
-    'worker.serving && worker.models.includes(model))',
-    'worker.serving)',
-  ],
-  [
     'openai: realised hits are not counted',
     'router/forward.ts',
     "parts.meter.add('terrace_router_realised_hit_tokens_total', { tenant }, cachedTokens ?? 0)",
@@ -265,6 +259,12 @@ const keys = checksOf('test/e2e/router-keys.test.ts', [
 ])
 
 const admin = checksOf('test/e2e/router-admin.test.ts', [
+  [
+    'admin: a model is served by a worker that has another',
+    'router/workers.ts',
+    'worker.serving && worker.models.includes(model))',
+    'worker.serving)',
+  ],
   [
     'admin: a lease never ends',
     'router/workers.ts',
