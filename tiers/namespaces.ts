@@ -1,6 +1,6 @@
 import type { Native } from '../addon/native.ts'
 import type { Holder } from './block/event.ts'
-import { type BlockKey, keyAt, keyByteCount, type NamespaceId, type TierName } from './block/id.ts'
+import { type BlockKey, keyAt, keyByteCount, keysIn, type NamespaceId, type TierName } from './block/id.ts'
 import { chainSecretOf } from './block/key.ts'
 import { blockBytesOf, layoutFingerprint } from './block/layout.ts'
 import { namespacesMax } from './block/limits.ts'
@@ -70,10 +70,7 @@ export class NamespaceBook {
 
   /** The keys of all whole token blocks of a prompt. */
   keysOf(opened: OpenNamespace, tokens: Uint32Array): BlockKey[] {
-    const bytes = this.#chain(opened.chainSecret, tokens, opened.blockTokens)
-    const keys: BlockKey[] = []
-    for (let at = 0; at < bytes.length; at += keyByteCount) keys.push(keyAt(bytes, at))
-    return keys
+    return keysIn(this.#chain(opened.chainSecret, tokens, opened.blockTokens))
   }
 
   routesOf(opened: OpenNamespace, tokens: Uint32Array): RouteHash[] {

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import t from 'tap'
-import { keyAt, keyFromHex, keyHex, keyPrefix } from '../../tiers/block/id.ts'
-import { chainBytes, chainKeys, chainSecretOf, foreignKey } from '../../tiers/block/key.ts'
+import { keyAt, keyFromHex, keyHex, keyPrefix, keysIn } from '../../tiers/block/id.ts'
+import { chainBytes, chainSecretOf, foreignKey } from '../../tiers/block/key.ts'
 import { blockBytesOf, type Layout, layoutFingerprint } from '../../tiers/block/layout.ts'
 import { type Namespace, namespaceFingerprint, namespaceText } from '../../tiers/block/namespace.ts'
 import { routeHashes, routeSecretOf } from '../../tiers/block/route.ts'
@@ -60,7 +60,7 @@ void t.test('key chain, against the platform and against itself of yesterday', (
   const chainSecret = chainSecretOf(secret, namespace)
   const label = Buffer.concat([Buffer.from('terrace-key-1'), Buffer.from(golden.namespace, 'hex')])
   t.same(Buffer.from(chainSecret), createHmac('sha256', secret).update(label).digest())
-  const keys = chainKeys(chainBytes(chainSecret, tokens, 64))
+  const keys = keysIn(chainBytes(chainSecret, tokens, 64))
   let parent = Buffer.alloc(32)
   for (const [i, key] of keys.entries()) {
     const block = Buffer.from(tokens.slice(i * 64, (i + 1) * 64).buffer)
@@ -81,7 +81,7 @@ void t.test('route hashes', (t) => {
 })
 
 void t.test('seal', (t) => {
-  const keys = chainKeys(chainBytes(chainSecretOf(secret, namespace), tokens, 64))
+  const keys = keysIn(chainBytes(chainSecretOf(secret, namespace), tokens, 64))
   const seal: Seal = {
     key: keys[1] ?? keyAt(new Uint8Array(32), 0),
     parent: keys[0] ?? null,

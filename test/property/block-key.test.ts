@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { chainBytes, chainKeys, chainSecretOf } from '../../tiers/block/key.ts'
+import { keysIn } from '../../tiers/block/id.ts'
+import { chainBytes, chainSecretOf } from '../../tiers/block/key.ts'
 import type { Namespace } from '../../tiers/block/namespace.ts'
 import { namespaceProblem, namespaceText } from '../../tiers/block/namespace.ts'
 
@@ -26,8 +27,8 @@ void t.test('equal prefixes have equal keys, and the first difference ends that 
       const other = one.slice()
       const index = at % one.length
       other[index] = ((other[index] ?? 0) + change) >>> 0
-      const keys = chainKeys(chainBytes(secret, one, 4))
-      const others = chainKeys(chainBytes(secret, other, 4))
+      const keys = keysIn(chainBytes(secret, one, 4))
+      const others = keysIn(chainBytes(secret, other, 4))
       const firstChanged = Math.floor(index / 4)
       return keys.every((key, i) => (key === others[i]) === i < firstChanged)
     },
@@ -51,12 +52,10 @@ void t.test('each field of the namespace changes every key', (t) => {
     { ...base, tenant: 'a|1:b', model: '' },
   ]
   const tokens = Uint32Array.of(1, 2, 3, 4)
-  const keys = [base, ...others].map(
-    (each) => chainKeys(chainBytes(chainSecretOf(secret, each), tokens, 4))[0],
-  )
+  const keys = [base, ...others].map((each) => keysIn(chainBytes(chainSecretOf(secret, each), tokens, 4))[0])
   t.equal(new Set(keys).size, keys.length)
   t.equal(new Set([base, ...others].map(namespaceText)).size, keys.length)
-  const foreign = chainKeys(chainBytes(chainSecretOf(new Uint8Array(32), base), tokens, 4))[0]
+  const foreign = keysIn(chainBytes(chainSecretOf(new Uint8Array(32), base), tokens, 4))[0]
   t.notOk(keys.includes(foreign), 'another cluster secret')
   t.end()
 })

@@ -36,14 +36,6 @@ export function chainBytes(secret: Uint8Array, tokens: Uint32Array, blockTokens:
   return chain
 }
 
-/** The keys in the bytes of a chain. */
-export function chainKeys(bytes: Uint8Array): BlockKey[] {
-  const keys: BlockKey[] = []
-  for (let offset = 0; offset + keyByteCount <= bytes.length; offset += keyByteCount)
-    keys.push(keyAt(bytes, offset))
-  return keys
-}
-
 /** The key of a block that an engine names by a hash of its own: for engines that never tell their tokens. */
 export function foreignKey(secret: Uint8Array, engineHash: Uint8Array): BlockKey {
   const label = new TextEncoder().encode('terrace-foreign-1')

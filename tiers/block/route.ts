@@ -1,4 +1,4 @@
-import { type Branded, keyByteCount } from './id.ts'
+import { type Branded, keyByteCount, textView } from './id.ts'
 import { chainBytes } from './key.ts'
 import { Hmac } from './sha256.ts'
 
@@ -26,17 +26,16 @@ export function routeHashes(secret: Uint8Array, tokens: Uint32Array, blockTokens
 
 /** The route hashes in the bytes of a chain made with a route secret. */
 export function routeHashesIn(chain: Uint8Array): RouteHash[] {
+  const view = textView(chain)
   const hashes: RouteHash[] = []
   for (let offset = 0; offset + keyByteCount <= chain.length; offset += keyByteCount) {
-    hashes.push(routeHashAt(chain, offset))
+    hashes.push(routeHashAt(view, offset))
   }
   return hashes
 }
 
 export function routeHashAt(bytes: Uint8Array, offset: number): RouteHash {
-  let hex = ''
-  for (let i = 0; i < routeHashByteCount; i++) hex += (bytes[offset + i] ?? 0).toString(16).padStart(2, '0')
-  return hex as RouteHash
+  return textView(bytes).toString('hex', offset, offset + routeHashByteCount) as RouteHash
 }
 
 export function isRouteHash(text: unknown): text is RouteHash {
