@@ -40,29 +40,37 @@ type Way = {
 }
 
 const chatPath = '/v1/chat/completions'
-/** A header by which the server goes on with a stream that nobody reads; its sense is lost when the stream ends here. */
-const conversationHeader = 'x-conversation-id'
+/** Headers that are not passed on with a stream that is read here: by the first the server goes on with a stream that nobody
+ *  reads, by the second it may pack what is to be read. */
+const streamHeaders = ['x-conversation-id', 'accept-encoding']
 
 /** Asks the engine. What is not wanted as a stream is asked for as one and put together, because an engine notices at once
  *  that nobody reads a stream any more, and only after long that nobody waits for an answer. Where the stream does not tell
  *  the answer, the engine is asked again for the answer itself. */
 export async function ask(serving: Serving, exchange: Exchange, asked: Asked): Promise<Relayed> {
-  const { composing, counters } = serving
   const ownPath = exchange.request.url ?? '/'
   const way = readWay(serving, ownPath, asked)
   if (way !== null) {
     if (way.path === ownPath) await asked.unplaced()
     const result = await send(serving, exchange, asked, way)
-    if (way.reading?.as === 'compose' && result.as === 'ended' && result.status === 200)
-      counters.composed += 1
+    if (asked.known !== null && way.reading?.as === 'compose') book(serving, asked.known.kind, result)
     if (result.as !== 'again') return result
-    bump(counters.askedAgain, result.why)
-    if (result.why === 'unlike' && asked.known !== null) composing.avoid(asked.known.kind)
     const gone = await asked.renew()
     if (gone !== null) return gone
   }
   await asked.unplaced()
   return send(serving, exchange, asked, { path: ownPath, body: withFields(asked, {}), reading: null })
+}
+
+/** Books what came of composing an answer. */
+function book({ composing, counters }: Serving, kind: PromptKind, result: Relayed): void {
+  if (result.as === 'again') {
+    bump(counters.askedAgain, result.why)
+    composing.saw(kind, result.why)
+  } else if (result.as === 'ended' && result.status === 200) {
+    counters.composed += 1
+    composing.saw(kind, 'composed')
+  }
 }
 
 /** The way by a stream that is read here; null when the request is sent on as it is. */
@@ -97,7 +105,7 @@ function withFields({ body, fields }: Asked, more: Json): Way['body'] {
 function send(serving: Serving, exchange: Exchange, asked: Asked, way: Way): Promise<Relayed> {
   const { request, response } = exchange
   const headers = passedHeaders(request.headers)
-  if (way.reading !== null) delete headers[conversationHeader]
+  if (way.reading !== null) for (const name of streamHeaders) delete headers[name]
   return relay(response, {
     upstream: serving.attachment.upstream,
     method: request.method ?? 'GET',
