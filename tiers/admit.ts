@@ -1,11 +1,13 @@
 import type { World } from './block/clock.ts'
 import type { BlockKey } from './block/id.ts'
-import { admissionDryMs, pastBlocksMax } from './block/limits.ts'
+import { admissionDryMs, blockBytesMin, pastBlocksMax } from './block/limits.ts'
 import type { StoreMeter } from './metrics.ts'
 import {
   type AdmissionEntry,
   type AdmissionPolicy,
   admitWithin,
+  chanceMin,
+  type Pressure,
   pressureOf,
   type Verdict,
 } from './policy/admission.ts'
@@ -51,6 +53,7 @@ export class TierAdmission {
   readonly #sinceMs: number
   readonly #refusals = new Map<string, number>()
   #writtenBlocks = 0
+  #payloadBytes = blockBytesMin
   #offeredBlocks = 0
   #dry: { readonly fromMs: number; toMs: number; blocks: number; isTold: boolean } | null = null
 
@@ -80,20 +83,35 @@ export class TierAdmission {
     { key, payloadBytes }: Identity,
     nowMs: number,
   ): { readonly verdict: Verdict; readonly capacityBlocks: number } {
-    const { tier, past, chanceOf } = this.#parts
-    const capacityBlocks = tier.blocksMaxOf(payloadBytes)
-    const budgetUsed = this.#budget?.usedWith(payloadBytes, nowMs) ?? 0
-    const pressure = pressureOf({
-      heldBlocks: tier.usage().blockCount,
-      capacityBlocks,
-      writtenBlocks: this.#writtenBlocks,
-      elapsedMs: nowMs - this.#sinceMs,
-      budgetUsed,
-    })
+    const { past, chanceOf } = this.#parts
+    this.#payloadBytes = payloadBytes
+    const pressure = this.#pressureAt(nowMs)
     const chanceOfUse =
       chanceOf(key, 0) === null ? null : (horizonMs: number): number => chanceOf(key, horizonMs) ?? 1
     const verdict = admitWithin(this.#rule, { ...past.factsOf(key), chanceOfUse }, pressure)
-    return { verdict, capacityBlocks }
+    return { verdict, capacityBlocks: pressure.capacityBlocks }
+  }
+
+  /** The state of the tier, for a block of the size that was offered last. */
+  #pressureAt(nowMs: number): Pressure {
+    const { tier } = this.#parts
+    return pressureOf({
+      heldBlocks: tier.usage().blockCount,
+      capacityBlocks: tier.blocksMaxOf(this.#payloadBytes),
+      writtenBlocks: this.#writtenBlocks,
+      elapsedMs: nowMs - this.#sinceMs,
+      budgetUsed: this.#budget?.usedWith(this.#payloadBytes, nowMs) ?? 0,
+    })
+  }
+
+  /** How long a block that is stored now may expect to stay, in milliseconds. */
+  stayMs(): number {
+    return this.#pressureAt(this.#parts.world.nowMs()).residenceMs
+  }
+
+  /** Chance of a use from which on a write pays. */
+  get bar(): number {
+    return this.#rule.bar ?? chanceMin
   }
 
   /** Counts a refusal: the rule's, or the flow's when the block could not be reached below. */

@@ -116,13 +116,24 @@ function admissionsOf(
   cold: readonly ColdTier[],
 ): { readonly admissions: Admissions | null; readonly admissionOf: AdmissionOf } {
   const past = new BlockPast<BlockKey>(pastBlocksMax)
-  const chanceOf: ChanceOfUse = (key, horizonMs) =>
-    disk?.chanceOfUse(key, horizonMs) ?? host.table.chanceOfUse(key, world.nowMs(), horizonMs)
+  const ofHost: ChanceOfUse = (key, horizonMs) => host.table.chanceOfUse(key, world.nowMs(), horizonMs)
+  const ofDisk: ChanceOfUse = (key, horizonMs) => disk?.chanceOfUse(key, horizonMs) ?? null
+  // The tier below remembers blocks for longer, unless the one above has kept the block for the sake of just this question.
+  const chanceOf: ChanceOfUse = (key, horizonMs) => {
+    const [first, second] = host.table.judgesForBelow === 'yes' ? [ofHost, ofDisk] : [ofDisk, ofHost]
+    return first(key, horizonMs) ?? second(key, horizonMs)
+  }
   const rules = new Map<ColdTier['name'], TierAdmission>()
   for (const tier of cold) {
     const setting = admission[tier.name]
     if (setting === undefined) continue
     rules.set(tier.name, new TierAdmission({ tier, setting, past, chanceOf, world, meter }))
+  }
+  const [nearest] = cold
+  const rule = nearest === undefined ? undefined : rules.get(nearest.name)
+  if (nearest !== undefined && rule !== undefined) {
+    const holds = (key: BlockKey): boolean => nearest.bytesOf(key) !== null
+    host.table.useBelow({ holds, stayMs: () => rule.stayMs(), bar: rule.bar })
   }
   const admissions = rules.size === 0 ? null : new Admissions(past, [...rules.values()])
   return { admissions, admissionOf: (tier) => rules.get(tier) ?? null }

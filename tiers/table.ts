@@ -3,7 +3,7 @@ import { assert } from './block/assert.ts'
 import type { BlockKey, NamespaceId, Slot, SlotIndex } from './block/id.ts'
 import type { RouteHash } from './block/route.ts'
 import { type Lease, LeaseBook } from './lease.ts'
-import { type EvictionPolicy, noNotes, noRow, type Row } from './policy/eviction.ts'
+import { type EvictionPolicy, noNotes, noRow, type Row, type TierBelow } from './policy/eviction.ts'
 import { type BlockState, type FillDone, finishFill, sameSlot } from './state.ts'
 
 /** What a block is, wherever it lies. */
@@ -22,6 +22,9 @@ export type Claimed =
   | { readonly as: 'known'; readonly row: Row }
   | { readonly as: 'full' }
   | { readonly as: 'too_large' }
+
+/** The tier below, as a policy may know it, by key. */
+export type KeysBelow = Omit<TierBelow, 'holds'> & { readonly holds: (key: BlockKey) => boolean }
 
 /** In which order a policy wants blocks that were added together, so that its order of use comes out right. */
 export type VisitOrder = 'tree' | 'leaf-first' | 'root-first'
@@ -47,6 +50,7 @@ export class BlockTable {
   readonly #makePolicy: (capacityBlocks: number) => EvictionPolicy
   /** Made with the first block: only then is it known how many of its size the tier holds. */
   #policy: EvictionPolicy | null = null
+  #below: KeysBelow | null = null
   readonly #slotBytesOf: (payloadBytes: number) => number
   readonly #rows: (Held | null)[]
   readonly #byKey = new Map<BlockKey, Row>()
@@ -217,7 +221,7 @@ export class BlockTable {
     }
     const [first] = fresh
     if (first === undefined) return
-    this.#policy ??= this.#makePolicy(this.#capacityFor(this.at(first).identity.payloadBytes))
+    this.#policy ??= this.#madePolicy(this.at(first).identity.payloadBytes)
     this.#policy.onVisit(new Int32Array(0), 0, 0, nowMs)
     for (const row of this.#order === 'leaf-first' ? fresh.reverse() : fresh) {
       const { key, parent, position } = this.at(row).identity
@@ -227,6 +231,29 @@ export class BlockTable {
       this.#policy.onAdd(row, parentRow, position, position + 1, nowMs, nameOf(key))
     }
     this.#policy.onVisitEnd()
+  }
+
+  #madePolicy(payloadBytes: number): EvictionPolicy {
+    const policy = this.#makePolicy(this.#capacityFor(payloadBytes))
+    const below = this.#below
+    if (below !== null) policy.over?.({ ...below, holds: (row) => below.holds(this.at(row).identity.key) })
+    return policy
+  }
+
+  /** What lies below the tier, for a policy that cares; before the first block. */
+  useBelow(below: KeysBelow): void {
+    this.#below = below
+  }
+
+  /** The tier below has stored a block that may be here too. */
+  storedBelow(key: BlockKey): void {
+    const row = this.sealedRowOf(key)
+    if (this.#known.has(row)) this.#policy?.onStoredBelow?.(row)
+  }
+
+  /** Whether the policy cares for what lies below: then it has kept blocks in order to learn whether they deserve a place there. */
+  get judgesForBelow(): 'yes' | 'no' {
+    return this.#below !== null && this.#policy?.over !== undefined ? 'yes' : 'no'
   }
 
   /** Tells the policy that a request walked this chain, from its root on. */

@@ -227,6 +227,7 @@ export class Writeback {
       if (result.as === 'written') {
         meter.add('terrace_tier_demoted_blocks_total', { tier: this.#tier.name })
         this.#admission?.wrote()
+        if (this.#tier === this.#parts.cold[0]) host.table.storedBelow(seal.key)
         residents[this.#tier.name].add(seal)
       } else if (result.as !== 'already') {
         this.#dropped(result.as === 'refused' ? result.why : 'failed')

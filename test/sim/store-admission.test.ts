@@ -40,13 +40,13 @@ function ruleOf(name: string): AdmissionEntry {
 }
 
 /** The trace through the real store: each request loads what it can and stores the rest. */
-async function inStore(setting: AdmissionSetting, nvmePolicy: string): Promise<Reached> {
+async function inStore(setting: AdmissionSetting, policy: string, nvmePolicy: string): Promise<Reached> {
   const world = new SimWorld(3)
   const files = new SimFiles()
   const native = new FakeNative(world, files.disk)
   const meter = new Meter(storeMetrics)
   const opening = openStore({
-    ...{ native, world, meter, files, s3: null, policy: 'lru', nvmePolicy, nvmeBytes },
+    ...{ native, world, meter, files, s3: null, policy, nvmePolicy, nvmeBytes },
     clusterSecret: new Uint8Array(32).fill(7),
     dataDirectory: '/data',
     hostBytes: hostBlocks * 4_096,
@@ -84,22 +84,22 @@ async function inStore(setting: AdmissionSetting, nvmePolicy: string): Promise<R
 }
 
 /** The same in the bench's simulator. */
-function inBench(setting: AdmissionSetting, nvmePolicy: string): Reached {
+function inBench(setting: AdmissionSetting, policy: string, nvmePolicy: string): Reached {
   const trace = expandTrace(tree)
   const sizes = (capacityBlocks: number) => ({
     ...{ rowMax: trace.nodeCount, capacityBlocks, rowsAreNames: true },
     chance: () => Math.floor(chance() * 2 ** 32),
   })
   const chance = chanceOf(3)
-  const tierOf = (name: string, policy: string, capacityBlocks: number) => {
-    const made = policyNamed(policy)?.make(sizes(capacityBlocks))
-    if (made === undefined) throw new Error(`no policy ${policy}`)
+  const tierOf = (name: string, itsPolicy: string, capacityBlocks: number) => {
+    const made = policyNamed(itsPolicy)?.make(sizes(capacityBlocks))
+    if (made === undefined) throw new Error(`no policy ${itsPolicy}`)
     const admission = name === 'nvme' ? setting.rule.make() : null
     const limit = setting.writeBytesPerDay / blockBytes
     const budget = name === 'nvme' && limit > 0 ? new WriteBudget(limit, 0) : null
     return { name, capacityBlocks, policy: made, admission, budget, survives: name === 'nvme' }
   }
-  const tiers = [tierOf('host', 'lru', hostBlocks), tierOf('nvme', nvmePolicy, nvmeBlocks)]
+  const tiers = [tierOf('host', policy, hostBlocks), tierOf('nvme', nvmePolicy, nvmeBlocks)]
   const stack = new TierStack(trace, tiers, setting.demotion)
   let hits = 0
   for (let request = 0; request < trace.requestCount; request += 1) {
@@ -110,14 +110,15 @@ function inBench(setting: AdmissionSetting, nvmePolicy: string): Reached {
   return { hits, writes: nvme?.writes ?? 0, refused: nvme?.refusals ?? 0, nvmeBlocks: nvme?.heldBlocks ?? 0 }
 }
 
-/** Rule, policy of the drive, and bytes per day: a budget of some twelfths of what `all` writes in the trace's hour. */
+/** Rule, policies of host memory and of the drive, and bytes per day: a budget of some twelfths of what `all` writes in the trace's hour. */
 const cases = [
-  ['all', 'lru', 0],
-  ['all', 'lru', 1_500 * blockBytes],
-  ['used-twice', 'lru', 0],
-  ['pressure', 'lru', 0],
-  ['likely', 'terrace', 0],
-  ['likely', 'terrace', 1_500 * blockBytes],
+  ['all', 'lru', 'lru', 0],
+  ['all', 'lru', 'lru', 1_500 * blockBytes],
+  ['used-twice', 'lru', 'lru', 0],
+  ['pressure', 'lru', 'lru', 0],
+  ['likely', 'lru', 'terrace', 0],
+  ['likely', 'lru', 'terrace', 1_500 * blockBytes],
+  ['likely', 'probation', 'terrace', 0],
 ] as const
 
 /** Copies overlap in the store and take no time in the bench, so the two are close, not equal. */
@@ -125,18 +126,21 @@ function areClose(left: number, right: number, share: number): boolean {
   return Math.abs(left - right) <= share * Math.max(left, right)
 }
 
-for (const [name, nvmePolicy, writeBytesPerDay] of cases) {
+for (const [name, policy, nvmePolicy, writeBytesPerDay] of cases) {
   const within = writeBytesPerDay === 0 ? '' : ' within its budget'
-  void t.test(`${name}: the store writes to its drive${within} what the simulator writes`, async (t) => {
-    const setting: AdmissionSetting = { rule: ruleOf(name), demotion: 'demote', writeBytesPerDay }
-    const reached = await inStore(setting, nvmePolicy)
-    const told = inBench(setting, nvmePolicy)
-    const both = JSON.stringify({ reached, told })
-    t.equal(reached.nvmeBlocks, told.nvmeBlocks, 'the tier is full in both')
-    t.ok(areClose(reached.hits, told.hits, 0.02), `hits: ${both}`)
-    t.ok(areClose(reached.writes, told.writes, 0.03), `writes: ${both}`)
-    t.ok(areClose(reached.refused, told.refused, 0.1), `refusals: ${both}`)
-    t.equal(reached.refused > 0, name !== 'all' || writeBytesPerDay > 0, 'every rule but all refuses some')
-    if (writeBytesPerDay > 0) t.ok(reached.writes <= 1_500 * (1 + 1 / 24), `the budget holds: ${both}`)
-  })
+  void t.test(
+    `${name} under ${policy}: the store writes to its drive${within} what the simulator writes`,
+    async (t) => {
+      const setting: AdmissionSetting = { rule: ruleOf(name), demotion: 'demote', writeBytesPerDay }
+      const reached = await inStore(setting, policy, nvmePolicy)
+      const told = inBench(setting, policy, nvmePolicy)
+      const both = JSON.stringify({ reached, told })
+      t.equal(reached.nvmeBlocks, told.nvmeBlocks, 'the tier is full in both')
+      t.ok(areClose(reached.hits, told.hits, 0.02), `hits: ${both}`)
+      t.ok(areClose(reached.writes, told.writes, 0.03), `writes: ${both}`)
+      t.ok(areClose(reached.refused, told.refused, 0.1), `refusals: ${both}`)
+      t.equal(reached.refused > 0, name !== 'all' || writeBytesPerDay > 0, 'every rule but all refuses some')
+      if (writeBytesPerDay > 0) t.ok(reached.writes <= 1_500 * (1 + 1 / 24), `the budget holds: ${both}`)
+    },
+  )
 }
