@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import type { DaemonStatus } from '../../daemon/status.ts'
 import {
   type DaemonProcess,
   shortFolder,
@@ -127,6 +128,11 @@ void t.test('a drive that takes nothing more for a while', async (t) => {
     'counted as EFBIG',
   )
   t.ok((await reaches(() => metric(daemon, 'terrace_tier_rests_total', 'nvme'), 1)) > 0, 'the tier rests')
+  const resting = async (): Promise<number> => {
+    const status = (await (await fetch(`${daemon.adminUrl}/status`)).json()) as DaemonStatus
+    return status.tiers.nvme.state === 'resting' ? 1 : 0
+  }
+  t.equal(await reaches(resting, 1), 1, 'and status says so')
   t.equal(await onDrive(daemon), promptBlocks, 'what was written before stays')
   t.equal((await fetch(`${daemon.adminUrl}/health`)).status, 200)
   t.equal(limitFiles(daemon.pid, 'unlimited'), 0)

@@ -19,7 +19,7 @@ type Test = { teardown(run: () => void | Promise<void>): void }
 export async function smallDisk(t: Test, folder: string, byteCount: number): Promise<SmallDisk | null> {
   // The second way makes an ordinary user root of a namespace of its own.
   for (const how of ['-m', '-rm']) {
-    const mount = `mount -t tmpfs -o size=${byteCount},mode=700 terrace "$1" && echo mounted && exec cat`
+    const mount = `mount -t tmpfs -o size=${byteCount},mode=755 terrace "$1" && echo mounted && exec cat`
     const holder = spawn('unshare', [how, 'sh', '-c', mount, 'sh', folder], {
       stdio: ['pipe', 'pipe', 'ignore'],
     })
