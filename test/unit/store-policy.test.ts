@@ -20,6 +20,8 @@ import { FakeNative } from '../sim/native.ts'
 import { SimWorld } from '../sim/world.ts'
 
 /** Blocks of one token: a trace's block is a token. */
+t.setTimeout(120_000)
+
 const layout = layoutOf(1, 1, 64)
 const namespace = namespaceOf('a', layout)
 const slotBytes = 4_096
