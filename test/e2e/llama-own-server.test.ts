@@ -1,58 +1,23 @@
 import { mkdirSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import t from 'tap'
-import { ensureLlamaServer } from '../../daemon/adapters/llama/build/ensure.ts'
-import { ensureModel } from '../../daemon/adapters/llama/model/ensure.ts'
 import { freePorts } from '../../daemon/up/ports.ts'
-import { realWorld } from '../../tiers/block/clock.ts'
-import { type Child, startChild } from '../servers/child.ts'
-import { logBook, startEngine, until } from '../servers/llama.ts'
+import type { Child } from '../servers/child.ts'
+import { logBook, runLlamaServer, startEngine, until } from '../servers/llama.ts'
 
 /** A llama-server that somebody else runs: it gets the same cache when its slots can be trusted, and is passed through with the
  *  reason when not. */
 
 t.setTimeout(280_000)
 
-const tools = resolve(import.meta.dirname, '../../.terrace')
-const fetched = { sleep: (ms: number): Promise<void> => realWorld.sleep(ms), lookOnPath: false }
-
 void t.test('a server of one’s own', async (t) => {
   const directory = t.testdir()
-  const server = await ensureLlamaServer({ ...fetched, cache: join(tools, 'engine') }, () => undefined)
-  const model = await ensureModel({ ...fetched, cache: join(tools, 'model') }, () => undefined)
   const [port = 0] = await freePorts(1)
   const slots = join(directory, 'slots')
   mkdirSync(slots)
-  const log = join(directory, 'own.log')
   const url = `http://127.0.0.1:${port}`
-  const run = async (words: readonly string[]): Promise<Child> => {
-    const common = [
-      '--model',
-      model,
-      '--host',
-      '127.0.0.1',
-      '--port',
-      String(port),
-      '--ctx-size',
-      '1024',
-      '--threads',
-      '1',
-    ]
-    const child = startChild({
-      program: server.binary,
-      words: [...common, '--parallel', '2', '--no-webui', ...words],
-      directory: dirname(server.binary),
-      environment: {},
-      log,
-    })
-    const ready = async (): Promise<boolean> =>
-      fetch(`${url}/health`).then(
-        ({ status }) => status === 200,
-        () => false,
-      )
-    t.ok(await until(ready, 60_000), 'the server runs')
-    return child
-  }
+  const run = (words: readonly string[]): Promise<Child> =>
+    runLlamaServer(directory, port, ['--ctx-size', '1024', ...words])
 
   const plain = await run([])
   const engine = await startEngine(directory, 'own', ['--url', url, '--slots', slots])

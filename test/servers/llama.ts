@@ -114,36 +114,44 @@ export async function startEngine(
   }
 }
 
-export type LlamaServer = { readonly url: string; readonly slots: string; readonly child: Child }
-
-/** A llama-server without an adapter, as somebody runs it by hand with what Terrace needs of it. */
-export async function startLlamaServer(
+/** A llama-server without an adapter, as somebody runs it by hand; ready when this resolves. */
+export async function runLlamaServer(
   directory: string,
-  words: readonly string[] = [],
-): Promise<LlamaServer> {
+  port: number,
+  words: readonly string[],
+): Promise<Child> {
   const tools = resolve(import.meta.dirname, '../../.terrace')
   const fetched = { sleep: (ms: number): Promise<void> => realWorld.sleep(ms), lookOnPath: false }
   const server = await ensureLlamaServer({ ...fetched, cache: join(tools, 'engine') }, () => undefined)
   const model = await ensureModel({ ...fetched, cache: join(tools, 'model') }, () => undefined)
-  const [port = 0] = await freePorts(1)
-  const slots = join(directory, 'slots')
-  mkdirSync(slots, { recursive: true })
-  const common = ['--model', model, '--alias', 'model', '--host', '127.0.0.1', '--port', String(port)]
-  const small = ['--ctx-size', '4096', '--parallel', '2', '--no-kv-unified', '--threads', '1']
+  const common = ['--model', model, '--host', '127.0.0.1', '--port', String(port)]
   const child = startChild({
     program: server.binary,
-    words: [...common, ...small, '--slot-save-path', slots, '--cache-ram', '0', '--no-webui', ...words],
+    words: [...common, '--parallel', '2', '--threads', '1', '--no-webui', ...words],
     directory: dirname(server.binary),
     environment: {},
     log: join(directory, 'llama-server.log'),
   })
-  const url = `http://127.0.0.1:${port}`
-  const ready = async (): Promise<boolean> => (await fetch(`${url}/health`).catch(() => null))?.status === 200
-  if (!(await until(ready, readyMsMax))) {
-    await child.kill()
-    throw new Error('llama-server did not become ready')
-  }
-  return { url, slots, child }
+  const health = `http://127.0.0.1:${port}/health`
+  const ready = async (): Promise<boolean> => (await fetch(health).catch(() => null))?.status === 200
+  if (await until(ready, readyMsMax)) return child
+  await child.kill()
+  throw new Error('llama-server did not become ready')
+}
+
+export type LlamaServer = { readonly url: string; readonly slots: string; readonly child: Child }
+
+/** A llama-server with what Terrace needs of it. */
+export async function startLlamaServer(
+  directory: string,
+  words: readonly string[] = [],
+): Promise<LlamaServer> {
+  const [port = 0] = await freePorts(1)
+  const slots = join(directory, 'slots')
+  mkdirSync(slots, { recursive: true })
+  const needed = ['--slot-save-path', slots, '--cache-ram', '0', '--no-kv-unified']
+  const child = await runLlamaServer(directory, port, ['--ctx-size', '4096', ...needed, ...words])
+  return { url: `http://127.0.0.1:${port}`, slots, child }
 }
 
 /** Looks until something holds; the last look counts. */
