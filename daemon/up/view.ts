@@ -10,7 +10,7 @@ export function statusView(state: UpState, gathered: Gathered): string {
     `Terrace at ${state.router}, data in ${state.data}, up ${age(at(daemon, 'uptimeMs'))}`,
     enginesTable(engines),
     tiersTable(daemon),
-    requestsLines(daemon),
+    [requestsLines(daemon), ...admissionLines(daemon)].join('\n'),
   ]
   return parts.join('\n\n')
 }
@@ -63,6 +63,22 @@ export function tiersLine(status: unknown): string {
     return at(usage, 'capacityBytes') === 0 ? tier : `${tier} ${bytes(at(usage, 'capacityBytes'))}`
   })
   return `keeps blocks in ${parts.join(', ')}`
+}
+
+/** What the rules in front of the tiers refused: one line per tier that has one. */
+function admissionLines(daemon: unknown): string[] {
+  return ['nvme', 's3'].flatMap((tier) => {
+    const admission = at(at(at(daemon, 'tiers'), tier), 'admission')
+    if (admission === undefined) return []
+    const refused = counts(at(admission, 'refusedBlocksByWhy'))
+    const used = at(admission, 'budgetUsed')
+    const budget = typeof used === 'number' ? `, ${(100 * used).toFixed(0)} % of the day's write budget` : ''
+    const rule = `${tier} ${text(at(admission, 'rule'))}`
+    const refusals = `refused ${refused === '' ? 'none' : refused}`
+    return [
+      `rule      ${rule}: ${number(at(admission, 'offeredBlocks'))} blocks offered, ${refusals}${budget}`,
+    ]
+  })
 }
 
 function requestsLines(daemon: unknown): string {
