@@ -21,9 +21,9 @@ const { values, positionals } = parseArgs({
     sound: { type: 'boolean', default: false },
   },
 })
-const word = positionals[0] ?? ''
+const part = positionals[0] ?? ''
 const chance = chanceOf(Number(values.seed))
-const named = checks.filter(({ name, test }) => name.includes(word) || test.includes(word))
+const named = checks.filter(({ name, test }) => name.includes(part) || test.includes(part))
 const drawn = named.map((check) => ({ check, at: chance() })).sort((a, b) => a.at - b.at)
 const chosen =
   values.count === undefined ? named : drawn.slice(0, Number(values.count)).map(({ check }) => check)
@@ -39,8 +39,10 @@ for (const misfit of misfits(checks)) console.log(`no longer fits: ${misfit}`)
 for (const check of values.fit ? [] : values.sound ? unbroken() : chosen) {
   const startMs = performance.now()
   const result = await catches(check, msMaxOf(check.test))
-  if ((result.as === 'found') === values.sound) wrong += 1
+  const isRed = result.as === 'found'
+  if (isRed === values.sound) wrong += 1
   const seconds = Math.round((performance.now() - startMs) / 1_000)
-  console.log(`${result.as} after ${seconds} s by ${check.test}: ${check.name} (${result.says})`)
+  const word = values.sound ? (isRed ? 'fails' : 'passes') : result.as
+  console.log(`${word} after ${seconds} s by ${check.test}: ${check.name} (${result.says})`)
 }
 process.exit(wrong === 0 ? 0 : 1)
