@@ -5,6 +5,7 @@ import type { BenchIo } from '../io.ts'
 import { Progress } from '../progress.ts'
 import { TraceBuilder } from './builder.ts'
 import { type Feed, openFeed } from './feed.ts'
+import { formats } from './formats.ts'
 import { inputFiles, openInput } from './input.ts'
 import type { Head, ReaderContext, TraceFormat } from './reader.ts'
 import { reblocked, sortedTree } from './reblock.ts'
@@ -17,6 +18,7 @@ export const inputFields = {
     kind: 'text',
     placeholder: 'NAME',
     fallback: null,
+    choices: formats.map(({ name }) => name),
     about: 'Format of the input; without it, the first line decides and what was assumed is said.',
   },
   blockTokens: {
