@@ -1,4 +1,4 @@
-import type { HintClass } from '../../tiers/policy/eviction.ts'
+import { type HintClass, noNotes, type VisitNotes } from '../../tiers/policy/eviction.ts'
 import { HintGuesser, hintClassOf } from '../../tiers/policy/hints.ts'
 import type { Trace } from '../trace/trace.ts'
 
@@ -9,7 +9,12 @@ export type HintSource =
   | { readonly from: 'past' }
   | { readonly from: 'future'; readonly wrongPercent: number }
 
-export const hintCodes: readonly HintClass[] = ['none', 'soon', 'minutes', 'later', 'never']
+const hintCodes: readonly HintClass[] = ['none', 'soon', 'minutes', 'later', 'never']
+
+/** What a policy gets to see of a request, by the codes of a stream: hints that were told, then the same as guesses. */
+export const hintNotes: readonly VisitNotes[] = [false, true].flatMap((hintIsGuess) =>
+  hintCodes.map((hint) => ({ ...noNotes, hint, hintIsGuess })),
+)
 
 export function hintSourceNamed(text: string): HintSource | null {
   if (text === 'none') return { from: 'nowhere' }
@@ -18,7 +23,7 @@ export function hintSourceNamed(text: string): HintSource | null {
   return told === null ? null : { from: 'future', wrongPercent: Number(told[1] ?? 0) }
 }
 
-/** A hint per request, as an index into `hintCodes`; null for none. It is one per session, as real hints are: about the
+/** A hint per request, as an index into `hintNotes`; null for none. It is one per session, as real hints are: about the
  *  next request that continues this one, not about each block. */
 export function hintStream(trace: Trace, source: HintSource): Uint8Array | null {
   if (source.from === 'nowhere') return null
@@ -64,8 +69,12 @@ function inferred(trace: Trace): Uint8Array {
     const nowMs = trace.arrivalMs[request] as number
     const session = trace.session?.[request] ?? chainSession(trace, request, sessionAt)
     guesser.arrived(session, nowMs)
-    const expectMs = guesser.finished(session, nowMs, { finish: 'unknown', hasTools: false })
-    codes[request] = expectMs === null ? 0 : codeOf(hintClassOf(expectMs))
+    const expectMs = guesser.finished(session, nowMs, {
+      finish: 'unknown',
+      hasTools: false,
+      answerTokens: trace.outputTokens[request] ?? null,
+    })
+    codes[request] = hintCodes.length + codeOf(hintClassOf(expectMs))
     const anchor = anchorOf(trace, request)
     if (anchor >= 0) sessionAt[anchor] = session
   }

@@ -1,7 +1,7 @@
-import { type EvictionPolicy, noNotes, type Row, type VisitNotes } from '../../tiers/policy/eviction.ts'
+import type { EvictionPolicy, Row } from '../../tiers/policy/eviction.ts'
 import { type FlatPolicy, holdsNothing, type TouchOrder } from '../../tiers/policy/flat.ts'
 import type { Trace } from '../trace/trace.ts'
-import { hintCodes } from './hint-stream.ts'
+import { hintNotes } from './hint-stream.ts'
 
 /** What one policy did with one trace in one tier. Hits count the contiguous prefix only. */
 export type TierResult = {
@@ -80,10 +80,8 @@ export function simulateFlat(
 /** Whether a row is not worth bringing in at the price of the victim (only the limit refuses). */
 export type Refuses = (row: Row, victim: Row, reference: number) => boolean
 
-/** A hint per request as an index into `hintCodes`, or null for none. */
+/** A hint per request as an index into `hintNotes`, or null for none. */
 export type Hints = Uint8Array | null
-
-const notesOf: readonly VisitNotes[] = hintCodes.map((hint) => ({ ...noNotes, hint }))
 
 /** One tier under a tree-aware policy: the path is protected, and what does not fit any more is not admitted. */
 export function simulateTree(
@@ -113,7 +111,7 @@ export function simulateTree(
     hits += ready
     if (hitLog !== null) hitLog[request] = ready
     for (let at = ready; at < length; at += 1) rawHits += resident[path[at] as number] as number
-    policy.onVisit(path, length, ready, nowMs, notesOf[hints?.[request] ?? 0])
+    policy.onVisit(path, length, ready, nowMs, hintNotes[hints?.[request] ?? 0])
     for (let at = ready; at < length; at += 1) {
       const row = path[at] as number
       if (resident[row] === 1) continue

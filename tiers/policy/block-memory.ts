@@ -1,19 +1,15 @@
 import { blockClassCount, blockClassOf } from './block-class.ts'
-import { type HintClass, noRow, type Row } from './eviction.ts'
+import { noRow, type Row, type VisitNotes } from './eviction.ts'
+import { FineKinds } from './fine-kinds.ts'
 import { type Learning, ReuseCurves, soberLearning } from './reuse-curves.ts'
 import { RootGroups } from './root-groups.ts'
 import { RowLists } from './row-lists.ts'
 
 /** Applications with curves of their own, and one slot for the rest. */
 const groupSlots = 8
-/** Hinted visits have curves of their own, so a hint counts for as much as it proved true. */
-const hintSlot: Readonly<Record<Exclude<HintClass, 'none'>, number>> = {
-  soon: 0,
-  minutes: 1,
-  later: 2,
-  never: 3,
-}
-const slotCount = groupSlots + 4
+/** Kinds of hinted blocks, at most. */
+const fineKindMax = 4_096
+const firstFineKind = 1 + blockClassCount * (1 + groupSlots)
 
 /** Blocks that are remembered although they are not resident: this many times the capacity, or the floor.
  *  Why: a block has to be remembered for as long as it may sensibly come back; it costs about 60 bytes. */
@@ -30,11 +26,12 @@ const newestGapWeight = 0.6
  *  where its partial last block was. */
 const hubBranches = 3
 
-/** Classes: 0 is everything, then one per block class, then one per slot and block class. */
-function classTree(): Int32Array {
-  const parents = new Int32Array(1 + blockClassCount * (1 + slotCount))
+/** Kinds: 0 is everything, then one per block class, then one per group and block class, then the fine ones. */
+function kindTree(): Int32Array {
+  const parents = new Int32Array(firstFineKind + fineKindMax)
   for (let kind = 1; kind < parents.length; kind += 1) {
-    parents[kind] = kind <= blockClassCount ? 0 : 1 + ((kind - 1) % blockClassCount)
+    if (kind >= firstFineKind) parents[kind] = kind
+    else parents[kind] = kind <= blockClassCount ? 0 : 1 + ((kind - 1) % blockClassCount)
   }
   return parents
 }
@@ -54,6 +51,7 @@ export class BlockMemory {
   readonly #class: Int32Array
   /** Different blocks that followed this one, saturating. */
   readonly #branches: Uint8Array
+  readonly #fine: FineKinds
   readonly #groups = new RootGroups(groupSlots)
   /** Known blocks, the one that was used last at the head. */
   readonly #order: RowLists
@@ -72,7 +70,8 @@ export class BlockMemory {
     onForget: (number: Row) => void,
     learning: Learning = soberLearning,
   ) {
-    this.curves = new ReuseCurves(classTree(), learning)
+    this.curves = new ReuseCurves(kindTree(), learning)
+    this.#fine = new FineKinds(this.curves, firstFineKind, firstFineKind + fineKindMax)
     this.#uses = new Int32Array(numberMax)
     this.#lastUseMs = new Float64Array(numberMax)
     this.#gapMs = new Float64Array(numberMax)
@@ -107,7 +106,7 @@ export class BlockMemory {
   }
 
   /** A request uses the chain `numbers[0..count)`; `noRow` where a block has no number. */
-  visit(numbers: Int32Array, count: number, nowMs: number, hint: HintClass): void {
+  visit(numbers: Int32Array, count: number, nowMs: number, notes: VisitNotes): void {
     let known = 0
     while (known < count && numbers[known] !== noRow && this.#uses[numbers[known] as number] !== 0) known += 1
     // One common block alone is no known session.
@@ -117,8 +116,8 @@ export class BlockMemory {
     const group = root === noRow ? 0 : this.#groups.groupOf(root)
     if (known > 0 && (this.#branches[numbers[known - 1] as number] as number) >= hubBranches)
       this.#groups.started(root)
-    const slot = hint === 'none' ? group : groupSlots + hintSlot[hint]
-    const firstClass = 1 + blockClassCount * (1 + slot)
+    this.#fine.hinted(notes.hint, notes.hintIsGuess === true)
+    const firstClass = 1 + blockClassCount * (1 + group)
     if (known > 0 && known < count) this.#branch(numbers[known - 1] as number)
     // From last to first: the root is then the last to be forgotten.
     for (let at = count - 1; at >= 0; at -= 1) {
@@ -158,15 +157,14 @@ export class BlockMemory {
     }
     this.#uses[number] = before + 1
     this.#lastUseMs[number] = nowMs
-    this.#class[number] =
-      firstClass +
-      blockClassOf(
-        before + 1,
-        this.#gapMs[number] as number,
-        this.#newWith[number] as number,
-        this.turnNow,
-        isTail,
-      )
+    const blockClass = blockClassOf(
+      before + 1,
+      this.#gapMs[number] as number,
+      this.#newWith[number] as number,
+      this.turnNow,
+      isTail,
+    )
+    this.#class[number] = this.#fine.of(firstClass + blockClass, 1 + blockClass)
   }
 
   /** Forgets what was used longest ago, beyond the bound. A resident block stays known: it moves to the head. */

@@ -11,6 +11,8 @@ export type HintClass = 'none' | 'soon' | 'minutes' | 'later' | 'never'
 /** What is known about a visit beside its chain. Every field may be absent: a policy works without it. */
 export type VisitNotes = {
   readonly hint: HintClass
+  /** The hint was inferred from what happened before; nobody told it. */
+  readonly hintIsGuess?: boolean
   /** Milliseconds to the next request of the same session, or null when nobody can tell. */
   readonly expectNextMs: number | null
   /** Dense tenant number, 0 when there is only one. */

@@ -16,21 +16,35 @@ export type FinishedResponse = {
   /** `tool_calls` means that the agent is about to answer by itself. */
   readonly finish: 'tool_calls' | 'stop' | 'length' | 'cancelled' | 'unknown'
   readonly hasTools: boolean
+  /** Tokens of the answer, or null when they were not counted. */
+  readonly answerTokens: number | null
 }
 
 /** Gaps of one kind that are kept per session, newest last. Why 7: a median that follows a change within four. */
 const gapsKept = 7
-/** Gaps of the kind that it takes to say anything. */
+/** Gaps of the kind that it takes to go by them. */
 const gapsMin = 3
 /** Sessions remembered, the least recently used is forgotten first. */
 const sessionsMax = 65_536
 type Kind = 'tool' | 'human'
 
+/** Answers below this many tokens are taken for tool calls when nothing says how the response finished. Why: a call is a name
+ *  and some arguments; what is written for a reader is longer. */
+const callTokensMax = 100
+
+/** Expected time to the next request of a session that has no history, in milliseconds: a tool runs, a human reads. */
+const usualMs: Readonly<Record<Kind, number>> = { tool: 10_000, human: 120_000 }
+
+function kindOf({ finish, answerTokens }: FinishedResponse): Kind {
+  if (finish !== 'unknown') return finish === 'tool_calls' ? 'tool' : 'human'
+  return answerTokens !== null && answerTokens < callTokensMax ? 'tool' : 'human'
+}
+
 type Session = { readonly gaps: Record<Kind, number[]>; lastMs: number; kind: Kind }
 
-/** Infers when a session comes back from what a router sees: how responses finish, and the past gaps of the session of
- *  the same kind (after a tool call, after an answer). Of a session with few gaps of its own nothing is said: a guess
- *  that is the same for everybody tells nobody apart. */
+/** Infers when a session comes back from what a router sees: how responses finish or how long they are, and the past gaps of
+ *  the session of the same kind (after a tool call, after an answer). A session with few gaps of its own is taken for a
+ *  usual one of its kind. */
 export class HintGuesser {
   readonly #sessions = new Map<number, Session>()
 
@@ -42,9 +56,9 @@ export class HintGuesser {
     push(known.gaps[known.kind], gapMs)
   }
 
-  /** Its response ended. Answers the expected time to the next request, or null when nothing is known. */
-  finished(session: number, nowMs: number, response: FinishedResponse): number | null {
-    const kind: Kind = response.finish === 'tool_calls' ? 'tool' : 'human'
+  /** Its response ended. Answers the expected time to the next request. */
+  finished(session: number, nowMs: number, response: FinishedResponse): number {
+    const kind = kindOf(response)
     const known = this.#sessions.get(session) ?? { gaps: { tool: [], human: [] }, lastMs: nowMs, kind }
     // Reinsertion keeps the map in order of use.
     this.#sessions.delete(session)
@@ -56,7 +70,8 @@ export class HintGuesser {
       this.#sessions.delete(oldest)
     }
     const gaps = known.gaps[kind]
-    return gaps.length < gapsMin ? null : medianOf(gaps)
+    const ownMs = gaps.length < gapsMin ? null : medianOf(gaps)
+    return ownMs ?? usualMs[kind]
   }
 }
 

@@ -88,7 +88,7 @@ export class Probation implements RememberingPolicy {
     this.#pathLength = count
     this.#nextAt = 0
     if (count > 0) this.#clockMs += visitMs
-    this.#memory.visit(rows, count, this.#at(nowMs), notes.hint)
+    this.#memory.visit(rows, count, this.#at(nowMs), notes)
     for (let at = 0; at < count; at += 1) {
       const row = rows[at] as number
       if (this.#tree.isResident(row)) this.#tree.mark(row)

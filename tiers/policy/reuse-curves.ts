@@ -53,6 +53,8 @@ export const soberLearning: Learning = { keptShare: 0.97, prior: { hazard: 0, bl
  *  a long tail, and it rises before the typical moment of return. */
 export class ReuseCurves {
   readonly #parentOf: Int32Array
+  /** Per class how much it leans on its parent. */
+  readonly #lean: Float64Array
   readonly #reused: Float64Array
   readonly #ended: Float64Array
   readonly #open: Float64Array
@@ -65,6 +67,7 @@ export class ReuseCurves {
 
   /** `parents` gives for each class the class that it leans on; parents come first, a root leans on itself. */
   constructor(parents: Int32Array, learning: Learning) {
+    this.#lean = new Float64Array(parents.length).fill(leanBlocks)
     this.#learning = learning
     const cells = parents.length * ageBuckets
     this.#parentOf = parents
@@ -138,7 +141,7 @@ export class ReuseCurves {
     this.#fade()
   }
 
-  /** A parent's counts are the sums of its children's. Only leaves of the class tree are counted directly. */
+  /** Adds to every parent the counts of its children. */
   #sumIntoParents(): void {
     for (let kind = this.#parentOf.length - 1; kind >= 0; kind -= 1) {
       const parent = this.#parentOf[kind] as number
@@ -156,7 +159,7 @@ export class ReuseCurves {
 
   #estimate(first: number, parentFirst: number): void {
     const { prior } = this.#learning
-    const leanOn = parentFirst < 0 ? prior.blocks : leanBlocks
+    const leanOn = parentFirst < 0 ? prior.blocks : at(this.#lean, first / ageBuckets)
     let atRisk = 0
     for (let bucket = ageBuckets - 1; bucket >= 0; bucket -= 1) {
       const cell = first + bucket
@@ -191,21 +194,36 @@ export class ReuseCurves {
     this.worth.copyWithin(first, from, from + ageBuckets)
   }
 
+  /** Takes the sums out of the parents again, root first: what a parent was told directly stays, and fades like the rest. */
   #fade(): void {
-    const isParent = new Uint8Array(this.#parentOf.length)
-    for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
-      const parent = this.#parentOf[kind] as number
-      if (parent !== kind) isParent[parent] = 1
-    }
     for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
       if (this.#touched[kind] === 0) continue
-      const kept = isParent[kind] === 1 ? 0 : this.#learning.keptShare
-      for (let cell = kind * ageBuckets; cell < (kind + 1) * ageBuckets; cell += 1) {
-        this.#reused[cell] = at(this.#reused, cell) * kept
-        this.#ended[cell] = at(this.#ended, cell) * kept
-      }
-      if (isParent[kind] === 1) this.#touched[kind] = 0
+      const parent = this.#parentOf[kind] as number
+      const first = kind * ageBuckets
+      if (parent !== kind) this.#takeOut(parent * ageBuckets, first)
     }
+    const { keptShare } = this.#learning
+    for (let cell = 0; cell < this.#reused.length; cell += 1) {
+      this.#reused[cell] = at(this.#reused, cell) * keptShare
+      this.#ended[cell] = at(this.#ended, cell) * keptShare
+    }
+  }
+
+  #takeOut(into: number, from: number): void {
+    for (let bucket = 0; bucket < ageBuckets; bucket += 1) {
+      // Rounding may leave a little less than nothing.
+      const reused = at(this.#reused, into + bucket) - at(this.#reused, from + bucket)
+      this.#reused[into + bucket] = Math.max(0, reused)
+      const ended = at(this.#ended, into + bucket) - at(this.#ended, from + bucket)
+      this.#ended[into + bucket] = Math.max(0, ended)
+    }
+  }
+
+  /** Begins a class that refines another, which it leans on with the weight of so many blocks. */
+  refine(kind: number, ofKind: number, lean: number): void {
+    this.#parentOf[kind] = ofKind
+    this.#lean[kind] = lean
+    this.clear(kind)
   }
 
   /** Forgets all that a class learned, because its number will mean something else: it is as its parent now. */
