@@ -57,7 +57,8 @@ export class Scrub {
     this.#next(this.#walk.length === 0 ? scrubPauseMs : verified.restMs)
   }
 
-  /** Reads one block and drops it when it is damaged. `again` says that the drive did not answer: the block is still to be read. */
+  /** Reads one block and drops it when it is damaged. `again` says that it is still to be read: the drive did not answer, or there
+   *  is no memory to read into. */
   async #verify(key: BlockKey): Promise<{ readonly as: 'done' | 'again'; readonly restMs: number }> {
     const identity = this.#disk.wantedOf(key)
     const opened = identity === null ? null : this.#parts.book.of(identity.namespace)
@@ -66,7 +67,9 @@ export class Scrub {
     const { payloadBytes } = identity
     const { fingerprint: namespace, layout } = opened
     const wanted = { key, namespace, layout, payloadBytes, generation: null, checksum: null }
-    const into = { region: this.#scratchFor(payloadBytes), offset: 0, byteCount: payloadBytes }
+    const region = this.#scratchFor(payloadBytes)
+    if (region === null) return { as: 'again', restMs: scrubPauseMs }
+    const into = { region, offset: 0, byteCount: payloadBytes }
     const deadlineMs = this.#parts.world.nowMs() + copyMsMax
     const [result] = await this.#disk.read([{ wanted, namespace: opened.id, into }], deadlineMs)
     if (result?.as === 'busy') {
@@ -79,11 +82,15 @@ export class Scrub {
     return { as: 'done', restMs: Math.ceil((payloadBytes / scrubBytesPerSecond) * 1_000) }
   }
 
-  #scratchFor(payloadBytes: number): number {
+  /** Memory for one block, or null when there is none to be had. */
+  #scratchFor(payloadBytes: number): number | null {
     const byteCount = pageRounded(payloadBytes)
-    if (this.#scratch === null || this.#scratch.byteCount < byteCount) {
-      this.#freeScratch()
+    if (this.#scratch !== null && this.#scratch.byteCount >= byteCount) return this.#scratch.region
+    this.#freeScratch()
+    try {
       this.#scratch = { region: this.#parts.native.openMemory(byteCount), byteCount }
+    } catch {
+      return null
     }
     return this.#scratch.region
   }

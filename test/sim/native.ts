@@ -73,7 +73,11 @@ export class FakeNative implements Native {
     return this.#region(region).bytes
   }
 
+  /** How much more memory there is. */
+  memoryBytesLeft = Number.POSITIVE_INFINITY
+
   openMemory(byteCount: number): number {
+    if (byteCount > this.memoryBytesLeft) throw new Error('openMemory: ENOMEM')
     return this.#regions.push({ bytes: new Uint8Array(byteCount), kind: 'memory', closed: false }) - 1
   }
 

@@ -244,3 +244,15 @@ void t.test('it stops at close, in the middle of a read too', async (t) => {
   for (let i = 0; i < 3; i++) await world.pass(scrubPauseMs)
   t.strictSame(tries(), before, 'nothing is read any more, nor tried')
 })
+
+void t.test('without memory for it the scrubber waits, and goes on when there is some', async (t) => {
+  const { world, native, keep, scrubbed, store } = await openScrubbed()
+  await keep(4)
+  native.memoryBytesLeft = 0
+  await world.pass(3 * scrubPauseMs)
+  t.equal(scrubbed(), 0)
+  native.memoryBytesLeft = Number.POSITIVE_INFINITY
+  await world.pass(3 * scrubPauseMs)
+  t.ok(scrubbed() >= 4)
+  await world.until(store.close(world.nowMs() + 1_000))
+})
