@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import OpenAI from 'openai'
 import t from 'tap'
 import { startEngine, startLlamaServer } from '../servers/llama.ts'
 
@@ -202,6 +203,10 @@ function steady(value: unknown): unknown {
   )
 }
 
+function bodyOf(ofPath: readonly Case[] | undefined, name: string): object {
+  return ofPath?.find(([each]) => each === name)?.[2] ?? {}
+}
+
 /** The events of a streamed answer, named; or its JSON when there is no stream. */
 async function eventsOf(url: string, body: object): Promise<unknown> {
   const answer = await fetch(`${url}/v1/messages`, {
@@ -269,6 +274,30 @@ void t.test('composed answers', async (t) => {
       }
     })
   }
+  await t.test('by the official client', async (t) => {
+    const ask = async (url: string): Promise<unknown[]> => {
+      const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
+      const bodies = { chat: cases['/v1/chat/completions'], responses: cases['/v1/responses'] }
+      const calls = {
+        temperature: 0,
+        cache_prompt: false,
+        model: 'm',
+        max_tokens: 150,
+        max_output_tokens: 150,
+      }
+      await empty()
+      const chat = await client.chat.completions.create({
+        ...calls,
+        ...bodyOf(bodies.chat, 'calls'),
+      } as never)
+      await empty()
+      const body = { ...calls, ...bodyOf(bodies.responses, 'thoughts') }
+      return [chat, await client.responses.create(body as never)]
+    }
+    const expected = await ask(server.url)
+    t.match(expected, [{ choices: [{ message: { tool_calls: [{ type: 'function' }] } }] }, { output: Array }])
+    t.strictSame(steady(await ask(engine.url)), steady(expected))
+  })
   await t.test('/v1/messages, streamed', async (t) => {
     for (const [name, , given] of cases['/v1/messages'] ?? []) {
       const body = { temperature: 0, ...given, stream: true }
