@@ -17,6 +17,8 @@ const rememberedPerBlock = 4
 const rememberedMin = 65_536
 
 const remembered = 1
+/** Numbers per known block up to which all numbers are walked. */
+const numbersPerKnown = 8
 
 /** Weight of the newest gap between uses. Why: the last gap alone says more of a conversation, the mean more of a
  *  document that many ask about. */
@@ -60,6 +62,8 @@ export class BlockMemory {
   readonly #onForget: (number: Row) => void
   readonly #residents: Residents
   turnNow = 0
+  /** Beyond the largest number that was ever known. */
+  #numberEnd = 0
   #knownAhead = 0
 
   constructor(
@@ -147,6 +151,7 @@ export class BlockMemory {
     if (before === 0) {
       this.#newWith[number] = newCount
       this.#branches[number] = 0
+      if (number >= this.#numberEnd) this.#numberEnd = number + 1
       this.#order.pushHead(remembered, number)
     } else {
       const gapMs = nowMs - (this.#lastUseMs[number] as number)
@@ -186,12 +191,25 @@ export class BlockMemory {
     this.#onForget(number)
   }
 
+  /** Tells the curves of every known block. By number while most numbers are known: memory is then read in order, several times as
+   *  fast as along the list. */
+  #countOpen(nowMs: number): void {
+    if (this.#numberEnd > numbersPerKnown * this.#order.lengthOf(remembered)) {
+      for (let at = this.#order.head(remembered); at !== noRow; at = this.#order.older(at)) {
+        this.curves.stillOpen(this.#class[at] as number, nowMs - (this.#lastUseMs[at] as number))
+      }
+      return
+    }
+    for (let at = 0; at < this.#numberEnd; at += 1) {
+      if (this.#uses[at] === 0) continue
+      this.curves.stillOpen(this.#class[at] as number, nowMs - (this.#lastUseMs[at] as number))
+    }
+  }
+
   /** Works the curves out anew from all that is known now. */
   relearn(nowMs: number): void {
     this.curves.beginRelearn()
-    for (let number = this.#order.head(remembered); number !== noRow; number = this.#order.older(number)) {
-      this.curves.stillOpen(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
-    }
+    this.#countOpen(nowMs)
     this.curves.relearn()
     for (const slot of this.#groups.assign()) {
       const first = 1 + blockClassCount * (1 + slot)

@@ -131,8 +131,8 @@ export class ReuseCurves {
     for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
       const parent = this.#parentOf[kind] as number
       const first = kind * ageBuckets
-      if (this.#touched[kind] === 0 && parent !== kind) {
-        this.#copyFrom(parent, first)
+      if (this.#touched[kind] === 0) {
+        if (parent !== kind) this.#copyFrom(parent, first)
         continue
       }
       this.#estimate(first, parent === kind ? -1 : parent * ageBuckets)
@@ -203,9 +203,12 @@ export class ReuseCurves {
       if (parent !== kind) this.#takeOut(parent * ageBuckets, first)
     }
     const { keptShare } = this.#learning
-    for (let cell = 0; cell < this.#reused.length; cell += 1) {
-      this.#reused[cell] = at(this.#reused, cell) * keptShare
-      this.#ended[cell] = at(this.#ended, cell) * keptShare
+    for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
+      if (this.#touched[kind] === 0) continue
+      for (let cell = kind * ageBuckets; cell < (kind + 1) * ageBuckets; cell += 1) {
+        this.#reused[cell] = at(this.#reused, cell) * keptShare
+        this.#ended[cell] = at(this.#ended, cell) * keptShare
+      }
     }
   }
 
