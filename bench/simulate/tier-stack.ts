@@ -163,11 +163,11 @@ export class TierStack {
     policy.onVisitEnd()
   }
 
-  #makeRoom(level: number): boolean {
+  #makeRoom(level: number, held: (row: Row) => boolean = holdsNothing): boolean {
     const tier = this.#tiers[level] as StackTier
     const { capacityBlocks, policy, admission } = tier.setup
     if (tier.count < capacityBlocks) return true
-    const victim = policy.victim(holdsNothing, this.#nowMs)
+    const victim = policy.victim(held, this.#nowMs)
     if (victim === noRow) return false
     if (level > 0 || this.#demotion !== 'write-through') this.#handDown(victim, level + 1, policy)
     policy.onDrop(victim, true, this.#nowMs)
@@ -215,9 +215,12 @@ export class TierStack {
       return
     }
     budget?.wrote(chain.length, this.#nowMs)
+    // Making room must not take the block that the chain hangs on.
+    const hook = this.#trace.parents[chain.at(-1) ?? row] as number
+    const isHook = (candidate: Row): boolean => candidate === hook
     let stored = 0
     for (const node of chain.reverse()) {
-      if (!this.#makeRoom(level)) break
+      if (!this.#makeRoom(level, isHook)) break
       stored += 1
       const depth = this.#depth[node] as number
       policy.onAdd(node, this.#trace.parents[node] as number, depth, depth + 1, this.#nowMs, node)

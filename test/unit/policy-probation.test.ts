@@ -9,7 +9,7 @@ import { ReuseCurves } from '../../tiers/policy/reuse-curves.ts'
 import { StopIndex } from '../../tiers/policy/stop-index.ts'
 import { loadSharedTrace, sharedTrace } from '../traces.ts'
 
-type Made = { readonly rate: number; readonly writes: number }
+type Made = { readonly rate: number; readonly writes: number; readonly orphans: number }
 
 /** Host over NVMe: hit rate, and writes to NVMe per distinct block. */
 function twoTiers(
@@ -42,6 +42,7 @@ function twoTiers(
   return {
     rate: result.hits / trace.referenceCount,
     writes: (result.tiers?.[1]?.writes ?? Number.NaN) / trace.nodeCount,
+    orphans: result.tiers?.[1]?.orphans ?? Number.NaN,
   }
 }
 
@@ -70,6 +71,12 @@ void t.test(
     const lru = twoTiers(trace, ['2%', '4%'], ['lru', 'terrace'], 'likely')
     const made = twoTiers(trace, ['2%', '4%'], ['probation', 'terrace'], 'likely:0.19')
     t.ok(made.rate > lru.rate + 0.01, `${made.rate.toFixed(4)} for ${lru.rate.toFixed(4)}`)
+    t.equal(made.orphans, 0, 'what is below can be used without what is above')
+    t.equal(
+      twoTiers(trace, ['2%', '4%'], ['probation', 'terrace'], 'likely').orphans,
+      0,
+      'at a lower bar too',
+    )
     t.ok(made.writes < lru.writes, `${made.writes.toFixed(3)} for ${lru.writes.toFixed(3)}`)
   },
 )
