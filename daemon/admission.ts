@@ -30,18 +30,14 @@ export function ruleProblem(config: RuleFields): string | null {
   if (config.nvmeBytes === 0 && isNvmeSet) {
     return '--nvme-admission, --nvme-demotion, --nvme-write-bytes-per-day: need an nvme tier (--nvme-bytes)'
   }
-  const learns = [config.policy, config.nvmePolicy].some((name) => name !== null && learnsChances(name))
+  const learns = [config.policy, config.nvmePolicy].some(
+    (name) => name !== null && policyNamed(name)?.tellsChances === true,
+  )
   const wantsChances = [nvmeAdmission, s3Admission].find((name) => name.startsWith('likely'))
   if (wantsChances !== undefined && !learns) {
     return `--nvme-admission, --s3-admission: ${wantsChances} needs a policy that learns: give --policy or --nvme-policy terrace`
   }
   return null
-}
-
-/** Whether a policy can say how likely a block is used again. */
-function learnsChances(name: string): boolean {
-  const made = policyNamed(name)?.make({ rowMax: 1, capacityBlocks: 1, chance: () => 0 })
-  return made?.chanceOfUse !== undefined
 }
 
 /** The rules in front of the tiers below host memory; a tier that takes everything at once has none. */

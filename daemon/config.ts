@@ -13,7 +13,7 @@ import {
 } from '../tiers/block/option.ts'
 import type { HelpPage } from '../tiers/block/option-help.ts'
 import { sha256 } from '../tiers/block/sha256.ts'
-import { policies } from '../tiers/policy/register.ts'
+import { defaultPolicy, policies } from '../tiers/policy/register.ts'
 import { ruleNames, ruleProblem } from './admission.ts'
 
 /** Everything that can be set on a daemon: parser, `--help` and the reference in the README are made from these rows. */
@@ -78,7 +78,7 @@ export const daemonFields = {
   },
   policy: {
     unit: 'text',
-    fallback: 'terrace',
+    fallback: defaultPolicy,
     choices: policies.map((entry) => entry.name),
     about: 'Which block leaves a full tier first. "terrace bench policies" explains the names.',
   },

@@ -8,7 +8,6 @@ import { slotPageBytes } from './block/limits.ts'
 import { type Damage, damageOf, readSeal, type Seal, sealByteCount, writeSeal } from './block/seal.ts'
 import { type Catalog, type CatalogEntry, catalogFailureOf } from './catalog.ts'
 import type { SlabFile, StoreFiles } from './files.ts'
-import { rowMaxFor } from './host.ts'
 import type { StoreMeter } from './metrics.ts'
 import { noRow, type Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
@@ -29,7 +28,7 @@ import {
   tableCopyBytes,
   withSlotPages,
 } from './slab.ts'
-import { BlockTable, type Claimed, type Identity } from './table.ts'
+import type { BlockTable, Claimed, Identity } from './table.ts'
 import type {
   ColdTier,
   ReadResult,
@@ -39,6 +38,7 @@ import type {
   WriteResult,
   WriteWanted,
 } from './tier.ts'
+import { tierTable } from './tier-table.ts'
 
 export type DiskOptions = {
   readonly native: Native
@@ -86,10 +86,7 @@ export class DiskTier implements ColdTier {
     this.#catalog = catalog
     const segmentCount = segmentCountOf(opened.slab, byteCount)
     this.#arena = new Arena(segmentCount * opened.slab.segmentBytes, opened.slab.segmentBytes)
-    const rowMax = rowMaxFor(byteCount)
-    const chance = (): number => Math.floor(world.random() * 2 ** 32)
-    const make = (capacityBlocks: number) => policy.make({ rowMax, capacityBlocks, chance })
-    this.#table = new BlockTable(this.#arena, make, policy.flat?.order ?? 'tree', rowMax, diskSlotBytes)
+    this.#table = tierTable(world, this.#arena, byteCount, policy, diskSlotBytes)
     this.#chooser = new VictimChooser(this.#table, this.#arena)
     this.#rest = new Rest(world, () => meter.add('terrace_tier_rests_total', { tier: 'nvme' }))
   }

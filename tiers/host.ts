@@ -3,13 +3,14 @@ import { Arena, pageRounded } from './arena.ts'
 import { beforeDeadline, type World } from './block/clock.ts'
 import { KvFailure } from './block/failures.ts'
 import type { Slot } from './block/id.ts'
-import { copyMsMax, tierRowBytes, tierRowsMax } from './block/limits.ts'
+import { copyMsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
 import { VictimChooser } from './room.ts'
 import { sameSlot } from './state.ts'
-import { BlockTable, type Claimed, type Identity, type Pinned } from './table.ts'
+import type { BlockTable, Claimed, Identity, Pinned } from './table.ts'
 import type { HostSpan, TierUsage } from './tier.ts'
+import { tierTable } from './tier-table.ts'
 
 /** What the host tier needs when it is full: who else holds a block, how to save one that nobody else holds, and
  *  whom to tell. */
@@ -25,11 +26,6 @@ export type Below = {
 const roomWaitMsMax = copyMsMax
 /** Pause between two looks for room, in milliseconds. */
 const roomLookMs = 5
-
-/** Rows a tier of so many bytes gets. */
-export function rowMaxFor(byteCount: number): number {
-  return Math.min(tierRowsMax, Math.max(1_024, Math.ceil(byteCount / tierRowBytes)))
-}
 
 /** Blocks in the host pool: memory that every engine's copies pass through. */
 export class HostTier {
@@ -49,10 +45,7 @@ export class HostTier {
     this.#byteCount = byteCount
     this.#isTreeAware = policy.flat === null
     this.arena = new Arena(byteCount)
-    const rowMax = rowMaxFor(byteCount)
-    const chance = (): number => Math.floor(world.random() * 2 ** 32)
-    const make = (capacityBlocks: number) => policy.make({ rowMax, capacityBlocks, chance })
-    this.table = new BlockTable(this.arena, make, policy.flat?.order ?? 'tree', rowMax, pageRounded)
+    this.table = tierTable(world, this.arena, byteCount, policy, pageRounded)
     this.#chooser = new VictimChooser(this.table, this.arena)
     try {
       this.region = native.openMemory(byteCount)

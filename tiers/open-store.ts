@@ -13,7 +13,7 @@ import { NamespaceFile } from './namespace-file.ts'
 import { NamespaceBook, unknownNamespace } from './namespaces.ts'
 import type { Parts } from './parts.ts'
 import { BlockPast } from './policy/block-past.ts'
-import { type PolicyEntry, policyNamed } from './policy/register.ts'
+import { defaultPolicy, type PolicyEntry, policyNamed } from './policy/register.ts'
 import { Residents } from './residents.ts'
 import { Runner } from './run.ts'
 import { SameRequest } from './same-request.ts'
@@ -105,7 +105,7 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
 function policyOf(name: string): PolicyEntry {
   const policy = policyNamed(name)
   if (policy !== null) return policy
-  throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${name} is not known: use terrace` })
+  throw new KvFailure('KVT_CONFIG_BAD', { why: `policy ${name} is not known: use ${defaultPolicy}` })
 }
 
 /** The rules in front of the cold tiers, and what they have in common. */

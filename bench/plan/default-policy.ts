@@ -1,9 +1,8 @@
+import { defaultPolicy } from '../../tiers/policy/register.ts'
 import { simulatedPolicyNamed } from '../simulate/table.ts'
 import { expandTrace, type TraceTree } from '../trace/trace.ts'
 import type { HeldBlocks } from './distance.ts'
 
-/** Policy of the daemon as it comes. */
-const defaultPolicy = 'terrace'
 const seed = 7
 
 /** Leading blocks that the lowest tier holds when a request arrives, over all block references. */

@@ -9,7 +9,7 @@ import { makeTrace } from '../../bench/synthesize/make.ts'
 import { workloads } from '../../bench/synthesize/workload.ts'
 import { pathOf, type TraceTree } from '../../bench/trace/trace.ts'
 import type { DaemonStatus } from '../../daemon/status.ts'
-import { rowMaxFor } from '../../tiers/host.ts'
+import { rowMaxFor } from '../../tiers/tier-table.ts'
 import {
   type DaemonProcess,
   shortFolder,

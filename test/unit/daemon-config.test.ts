@@ -132,7 +132,9 @@ void t.test('admission rules: what they need is asked for, and no rule is the fa
   })
   const bucket = ['--s3', 's3://b/p', '--s3-admission', 'used-twice']
   t.match(admissionOf(read(bucket)), { s3: { rule: { name: 'used-twice' } } })
-  t.match(whyOf(['--policy', 'lru', '--nvme-admission', 'likely']), /--nvme-policy terrace/)
+  for (const policy of ['lru', 'adaptive', 'hazard']) {
+    t.match(whyOf(['--policy', policy, '--nvme-admission', 'likely']), /--nvme-policy terrace/, policy)
+  }
   t.match(whyOf(['--nvme-admission', 'often']), /--nvme-admission: no rule "often": use one of all, /)
   t.match(whyOf(['--s3-admission', 'used-twice']), /--s3-admission: needs --s3/)
   t.match(whyOf(['--nvme-bytes', '0', '--nvme-demotion', 'demote']), /need an nvme tier/)

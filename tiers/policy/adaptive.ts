@@ -3,7 +3,7 @@ import { type EvictionPolicy, noRow, type PolicySizes, type Row } from './evicti
 import { Hazard } from './hazard.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { Lru } from './lru.ts'
-import { NamedEviction, type RememberingPolicy } from './named-eviction.ts'
+import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 import { RowLists } from './row-lists.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import { FlatShadow, leadingIn, type Shadow, TreeShadow } from './shadow.ts'
@@ -167,12 +167,10 @@ function knownCount(capacityBlocks: number): number {
   return Math.max(knownMin, knownPerBlock * capacityBlocks) + capacityBlocks
 }
 
-/** The policy for rows that are names (the bench) or rows that are reused (the daemon). */
 export function adaptivePolicy(sizes: PolicySizes): EvictionPolicy {
-  if (sizes.rowsAreNames === true) return new Adaptive(sizes, () => {})
-  return new NamedEviction(
+  return rememberingPolicy(
     sizes,
     knownCount(sizes.capacityBlocks),
-    (rowMax, onForget) => new Adaptive({ ...sizes, rowMax }, onForget),
+    (own, onForget) => new Adaptive(own, onForget),
   )
 }

@@ -15,11 +15,22 @@ export interface RememberingPolicy extends EvictionPolicy {
   forget(number: Row, nowMs: number): void
 }
 
+/** A remembering policy for rows that are names (the bench) or rows that are reused (the daemon). It knows at most so many
+ *  blocks, resident ones included. */
+export function rememberingPolicy(
+  sizes: PolicySizes,
+  knownMax: number,
+  make: (sizes: PolicySizes, onForget: (number: Row) => void) => RememberingPolicy,
+): EvictionPolicy {
+  if (sizes.rowsAreNames === true) return make(sizes, () => {})
+  return new NamedEviction(sizes, knownMax, (rowMax, onForget) => make({ ...sizes, rowMax }, onForget))
+}
+
 /** Numbers beside the remembered ones. Why: a chain gets its numbers before old ones are forgotten. */
 const spareNumbers = 65_536
 
 /** Puts a remembering policy behind rows that are reused for other blocks, as the daemon's are. */
-export class NamedEviction implements EvictionPolicy {
+class NamedEviction implements EvictionPolicy {
   readonly name: string
   readonly #book: NameBook
   readonly #policy: RememberingPolicy

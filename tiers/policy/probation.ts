@@ -10,7 +10,7 @@ import {
 } from './eviction.ts'
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
-import { NamedEviction, type RememberingPolicy } from './named-eviction.ts'
+import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 import { StopIndex } from './stop-index.ts'
 
 /** Blocks looked at per eviction: leaves that the tier below lacks, and blocks that it holds. */
@@ -232,12 +232,10 @@ export class Probation implements RememberingPolicy {
   }
 }
 
-/** `probation` for rows that are names (the bench) or rows that are reused (the daemon). */
 export function probationPolicy(sizes: PolicySizes): EvictionPolicy {
-  if (sizes.rowsAreNames === true) return new Probation(sizes, () => {})
-  return new NamedEviction(
+  return rememberingPolicy(
     sizes,
     knownCount(sizes.capacityBlocks),
-    (rowMax, onForget) => new Probation({ ...sizes, rowMax }, onForget),
+    (own, onForget) => new Probation(own, onForget),
   )
 }

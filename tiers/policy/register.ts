@@ -28,6 +28,8 @@ export type PolicyEntry = {
   readonly kind: PolicyKind
   /** It uses the hints in the notes of a visit. */
   readonly heedsHints: boolean
+  /** It can say how likely a block is used again, which some admission rules ask for. */
+  readonly tellsChances: boolean
   /** The policy as the daemon's block table takes it. */
   readonly make: (sizes: PolicySizes) => EvictionPolicy
   /** The flat policy under it with its order of touching, for the bench's fast loop; null when it knows chains. */
@@ -40,6 +42,7 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
     about: `${about}; ${says}`,
     kind: 'list',
     heedsHints: false,
+    tellsChances: false,
     make: (sizes) =>
       new FlatEviction(name + suffix, order, sizes, (numberMax) => make(numberMax, sizes.capacityBlocks)),
     flat: { order, make },
@@ -52,7 +55,7 @@ function flatPair(name: string, about: string, make: FlatMaker): readonly Policy
 
 function leafOnly(name: string, about: string, rank: (sizes: PolicySizes) => LeafRank): PolicyEntry {
   const make = (sizes: PolicySizes): EvictionPolicy => new LeafOrder(name, sizes, rank(sizes))
-  return { name, about, kind: 'leaves', heedsHints: false, make, flat: null }
+  return { name, about, kind: 'leaves', heedsHints: false, tellsChances: false, make, flat: null }
 }
 
 function hazard(name: string, about: string, kind: HazardKind): PolicyEntry {
@@ -61,10 +64,14 @@ function hazard(name: string, about: string, kind: HazardKind): PolicyEntry {
     about,
     kind: 'sampled',
     heedsHints: false,
+    tellsChances: false,
     make: (sizes) => new Hazard(name, sizes, kind),
     flat: null,
   }
 }
+
+/** The policy of a tier for which nobody names another. */
+export const defaultPolicy = 'terrace'
 
 /** Every eviction policy, by name. */
 export const policies: readonly PolicyEntry[] = [
@@ -74,6 +81,7 @@ export const policies: readonly PolicyEntry[] = [
       'The default: evicts the leaf, or refuses the newcomer, whose place is expected to bring the fewest uses per second.',
     kind: 'sampled',
     heedsHints: true,
+    tellsChances: true,
     make: terracePolicy,
     flat: null,
   },
@@ -83,6 +91,7 @@ export const policies: readonly PolicyEntry[] = [
       'For a tier above one whose writes cost: keeps what still has to show whether it deserves a write; the rest leaves first.',
     kind: 'sampled',
     heedsHints: true,
+    tellsChances: true,
     make: probationPolicy,
     flat: null,
   },
@@ -92,6 +101,7 @@ export const policies: readonly PolicyEntry[] = [
       'Follows whichever of five shadow caches (LRU, S3-FIFO, ARC, W-TinyLFU, hazard) hit most lately; refuses what that refuses.',
     kind: 'sampled',
     heedsHints: false,
+    tellsChances: false,
     make: adaptivePolicy,
     flat: null,
   },

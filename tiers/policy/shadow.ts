@@ -20,49 +20,74 @@ export function leadingIn(shadow: Shadow, numbers: Int32Array, count: number): n
   return leading
 }
 
-/** The shadow of a flat policy, leaf-first. */
-export class FlatShadow implements Shadow {
-  readonly #policy: FlatPolicy
+/** Which numbers a shadow holds, and whether it is full. */
+class Places {
   readonly #capacity: number
   readonly #resident: Uint8Array
   #count = 0
 
-  constructor(policy: FlatPolicy, capacityBlocks: number, numberMax: number) {
-    this.#policy = policy
+  constructor(capacityBlocks: number, numberMax: number) {
     this.#capacity = capacityBlocks
     this.#resident = new Uint8Array(numberMax)
+  }
+
+  get isFull(): boolean {
+    return this.#count >= this.#capacity
   }
 
   holds(number: Row): boolean {
     return this.#resident[number] === 1
   }
 
+  take(number: Row): void {
+    this.#resident[number] = 1
+    this.#count += 1
+  }
+
+  give(number: Row): void {
+    this.#resident[number] = 0
+    this.#count -= 1
+  }
+}
+
+/** The shadow of a flat policy, leaf-first. */
+export class FlatShadow implements Shadow {
+  readonly #policy: FlatPolicy
+  readonly #places: Places
+
+  constructor(policy: FlatPolicy, capacityBlocks: number, numberMax: number) {
+    this.#policy = policy
+    this.#places = new Places(capacityBlocks, numberMax)
+  }
+
+  holds(number: Row): boolean {
+    return this.#places.holds(number)
+  }
+
   serve(numbers: Int32Array, count: number): void {
     for (let at = count - 1; at >= 0; at -= 1) {
       const number = numbers[at] as number
       if (number === noRow) continue
-      if (this.#resident[number] === 1) this.#policy.touch(number)
+      if (this.#places.holds(number)) this.#policy.touch(number)
       else this.#bringIn(number)
     }
   }
 
   #bringIn(number: Row): void {
     this.#policy.miss(number)
-    if (this.#count < this.#capacity) this.#count += 1
-    else {
+    if (this.#places.isFull) {
       const victim = this.#policy.victim(holdsNothing, number)
       this.#policy.drop(victim, true)
-      this.#resident[victim] = 0
+      this.#places.give(victim)
     }
     this.#policy.add(number)
-    this.#resident[number] = 1
+    this.#places.take(number)
   }
 
   forget(number: Row): void {
-    if (this.#resident[number] === 1) {
+    if (this.#places.holds(number)) {
       this.#policy.drop(number, false)
-      this.#resident[number] = 0
-      this.#count -= 1
+      this.#places.give(number)
     }
     this.#policy.forget(number)
   }
@@ -71,18 +96,15 @@ export class FlatShadow implements Shadow {
 /** The shadow of a policy that knows chains. */
 export class TreeShadow implements Shadow {
   readonly #policy: EvictionPolicy
-  readonly #capacity: number
-  readonly #resident: Uint8Array
-  #count = 0
+  readonly #places: Places
 
   constructor(policy: EvictionPolicy, capacityBlocks: number, numberMax: number) {
     this.#policy = policy
-    this.#capacity = capacityBlocks
-    this.#resident = new Uint8Array(numberMax)
+    this.#places = new Places(capacityBlocks, numberMax)
   }
 
   holds(number: Row): boolean {
-    return this.#resident[number] === 1
+    return this.#places.holds(number)
   }
 
   serve(numbers: Int32Array, count: number, nowMs: number): void {
@@ -92,24 +114,22 @@ export class TreeShadow implements Shadow {
       const number = numbers[at] as number
       // A block behind one without a number could not be reached.
       if (number === noRow) break
-      if (this.#resident[number] === 1) continue
-      if (this.#count < this.#capacity) this.#count += 1
-      else {
+      if (this.#places.holds(number)) continue
+      if (this.#places.isFull) {
         const victim = this.#policy.victim(holdsNothing, nowMs)
         if (victim === noRow) break
         this.#policy.onDrop(victim, true, nowMs)
-        this.#resident[victim] = 0
+        this.#places.give(victim)
       }
       this.#policy.onAdd(number, at === 0 ? noRow : (numbers[at - 1] as number), at, count, nowMs)
-      this.#resident[number] = 1
+      this.#places.take(number)
     }
     this.#policy.onVisitEnd()
   }
 
   forget(number: Row, nowMs: number): void {
-    if (this.#resident[number] === 0) return
+    if (!this.#places.holds(number)) return
     this.#policy.onDrop(number, false, nowMs)
-    this.#resident[number] = 0
-    this.#count -= 1
+    this.#places.give(number)
   }
 }

@@ -9,7 +9,7 @@ import {
 } from './eviction.ts'
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
-import { NamedEviction, type RememberingPolicy } from './named-eviction.ts'
+import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 
 /** Leaves looked at per eviction. */
 const draws = 48
@@ -141,12 +141,10 @@ export class Terrace implements RememberingPolicy {
   }
 }
 
-/** The default policy for rows that are names (the bench) or rows that are reused (the daemon). */
 export function terracePolicy(sizes: PolicySizes): EvictionPolicy {
-  if (sizes.rowsAreNames === true) return new Terrace(sizes, () => {})
-  return new NamedEviction(
+  return rememberingPolicy(
     sizes,
     rememberedCount(sizes.capacityBlocks),
-    (rowMax, onForget) => new Terrace({ ...sizes, rowMax }, onForget),
+    (own, onForget) => new Terrace(own, onForget),
   )
 }
