@@ -6,6 +6,7 @@ import { Lru } from './lru.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 import { RowLists } from './row-lists.ts'
 import { S3Fifo } from './s3-fifo.ts'
+import { ServedPath } from './served-path.ts'
 import { FlatShadow, leadingIn, type Shadow, TreeShadow } from './shadow.ts'
 import { TinyLfu } from './tiny-lfu.ts'
 
@@ -53,10 +54,7 @@ class Adaptive implements RememberingPolicy {
   readonly #knownMax: number
   readonly #onForget: (number: Row) => void
   #followed = 0
-  #path: Int32Array = new Int32Array(64)
-  #pathLength = 0
-  /** Position of the block that would be brought in next. */
-  #nextAt = 0
+  readonly #path = new ServedPath()
 
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
     this.#shadows = shadowsOf(sizes)
@@ -69,9 +67,7 @@ class Adaptive implements RememberingPolicy {
   }
 
   onVisit(numbers: Int32Array, count: number, readyCount: number, nowMs: number): void {
-    this.#path = numbers
-    this.#pathLength = count
-    this.#nextAt = readyCount
+    this.#path.begin(numbers, count, readyCount)
     if (count === 0) return
     for (const [at, shadow] of this.#shadows.entries()) {
       this.#scores[at] = (this.#scores[at] as number) * this.#fade + leadingIn(shadow, numbers, count)
@@ -92,24 +88,25 @@ class Adaptive implements RememberingPolicy {
   }
 
   reorder(numbers: Int32Array, count: number): void {
-    for (let at = count - 1; at >= 0; at -= 1) {
-      const number = numbers[at] as number
-      if (this.#tree.isResident(number)) this.#order.refresh(resident, number)
-    }
+    for (let at = count - 1; at >= 0; at -= 1) this.#refresh(numbers[at] as number)
+  }
+
+  #refresh(number: Row): void {
+    if (this.#tree.isResident(number)) this.#order.refresh(resident, number)
   }
 
   onAdd(number: Row, parent: Row, position: number): void {
     this.#use(number)
     this.#tree.add(number, parent)
     this.#order.pushHead(resident, number)
-    this.#nextAt = position + 1
+    this.#path.passed(position)
   }
 
   /** Blocks that came together are put in their order: the root is the last to leave. */
   onVisitEnd(): void {
-    this.reorder(this.#path, this.#pathLength)
+    this.#path.eachFromEnd((number) => this.#refresh(number))
     this.#tree.unmark(() => {})
-    this.#pathLength = 0
+    this.#path.end()
   }
 
   onDrop(number: Row): void {
@@ -140,11 +137,8 @@ class Adaptive implements RememberingPolicy {
   }
 
   #refusesNext(shadow: Shadow): boolean {
-    while (this.#nextAt < this.#pathLength && this.#tree.isResident(this.#path[this.#nextAt] as number)) {
-      this.#nextAt += 1
-    }
-    if (this.#nextAt >= this.#pathLength) return false
-    return !shadow.holds(this.#path[this.#nextAt] as number)
+    const next = this.#path.nextAbsent(this.#tree)
+    return next >= 0 && !shadow.holds(this.#path.rowAt(next))
   }
 
   #use(number: Row): void {

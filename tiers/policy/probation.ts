@@ -11,6 +11,7 @@ import {
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
+import { ServedPath } from './served-path.ts'
 import { StopIndex } from './stop-index.ts'
 
 /** Blocks looked at per eviction: leaves that the tier below lacks, and blocks that it holds. */
@@ -53,10 +54,7 @@ export class Probation implements RememberingPolicy {
   #evictions = 0
   #clockMs = 0
   #learned = false
-  #path: Int32Array = new Int32Array(64)
-  #pathLength = 0
-  /** Position of the block that would be brought in next. */
-  #nextAt = 0
+  readonly #path = new ServedPath()
 
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
     this.#chance = sizes.chance
@@ -84,9 +82,7 @@ export class Probation implements RememberingPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
-    this.#path = rows
-    this.#pathLength = count
-    this.#nextAt = 0
+    this.#path.begin(rows, count, 0)
     if (count > 0) this.#clockMs += visitMs
     this.#memory.visit(rows, count, this.#at(nowMs), notes)
     for (let at = 0; at < count; at += 1) {
@@ -96,7 +92,7 @@ export class Probation implements RememberingPolicy {
   }
 
   onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number): void {
-    this.#nextAt = position + 1
+    this.#path.passed(position)
     this.#memory.late(row, position, chainLength, this.#at(nowMs))
     this.#tree.add(row, parent)
     if (this.#below.holds(row)) {
@@ -115,7 +111,7 @@ export class Probation implements RememberingPolicy {
 
   onVisitEnd(): void {
     this.#tree.unmark(() => {})
-    this.#pathLength = 0
+    this.#path.end()
   }
 
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
@@ -181,15 +177,12 @@ export class Probation implements RememberingPolicy {
   /** Whether the block that is to be brought in is worth the place of one that is worth `lowest`. One that is held below may be
    *  left out without ending the chain. */
   #isWorthIt(lowest: number, atMs: number): boolean {
-    while (this.#nextAt < this.#pathLength && this.#tree.isResident(this.#path[this.#nextAt] as number)) {
-      this.#nextAt += 1
-    }
-    if (this.#nextAt >= this.#pathLength) return true
-    const next = this.#path[this.#nextAt] as number
+    const position = this.#path.nextAbsent(this.#tree)
+    const next = position < 0 ? noRow : this.#path.rowAt(position)
     if (next === noRow) return true
     if (!this.#below.holds(next)) return this.#worth(next, atMs) >= lowest
     if (this.#near(next, atMs) >= lowest) return true
-    this.#nextAt += 1
+    this.#path.passed(position)
     return false
   }
 

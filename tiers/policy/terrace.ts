@@ -10,6 +10,7 @@ import {
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
+import { ServedPath } from './served-path.ts'
 
 /** Leaves looked at per eviction. */
 const draws = 48
@@ -34,10 +35,7 @@ export class Terrace implements RememberingPolicy {
   /** What all visits so far added to the clock. */
   #clockMs = 0
   #learned = false
-  #path: Int32Array = new Int32Array(64)
-  #pathLength = 0
-  /** Position of the block that would be brought in next. */
-  #nextAt = 0
+  readonly #path = new ServedPath()
 
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
     this.#chance = sizes.chance
@@ -54,9 +52,7 @@ export class Terrace implements RememberingPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
-    this.#path = rows
-    this.#pathLength = count
-    this.#nextAt = readyCount
+    this.#path.begin(rows, count, readyCount)
     if (count > 0) this.#clockMs += visitMs
     this.#memory.visit(rows, count, this.#at(nowMs), notes)
     for (let at = 0; at < count; at += 1) {
@@ -70,12 +66,12 @@ export class Terrace implements RememberingPolicy {
     this.#tree.add(row, parent)
     this.#leaves.add(row)
     this.#memory.late(row, position, chainLength, this.#at(nowMs))
-    this.#nextAt = position + 1
+    this.#path.passed(position)
   }
 
   onVisitEnd(): void {
     this.#tree.unmark(() => {})
-    this.#pathLength = 0
+    this.#path.end()
   }
 
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
@@ -113,11 +109,8 @@ export class Terrace implements RememberingPolicy {
 
   /** What the block that is to be brought in is worth; a victim worth more stays. */
   #newcomerWorth(atMs: number): number {
-    while (this.#nextAt < this.#pathLength && this.#tree.isResident(this.#path[this.#nextAt] as number)) {
-      this.#nextAt += 1
-    }
-    if (this.#nextAt >= this.#pathLength) return Number.POSITIVE_INFINITY
-    return this.#memory.worth(this.#path[this.#nextAt] as number, atMs)
+    const next = this.#path.nextAbsent(this.#tree)
+    return next < 0 ? Number.POSITIVE_INFINITY : this.#memory.worth(this.#path.rowAt(next), atMs)
   }
 
   chanceOfUse(row: Row, nowMs: number, horizonMs: number): number | null {
