@@ -1,0 +1,29 @@
+import { execFileSync } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+
+const checkout = resolve(import.meta.dirname, '../..')
+
+/** Names of the compilers that Node says it used. */
+function compilersOf(words: readonly string[]): ReadonlySet<string> {
+  const said = execFileSync(process.execPath, ['--trace-opt', ...words], {
+    cwd: checkout,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 2 ** 28,
+  })
+  return new Set([...said.matchAll(/\(target (\w+)\)/g)].map(([, name]) => name ?? ''))
+}
+
+void t.test('terrace runs without the compiler that mixes up numbers of object literals', (t) => {
+  const made = join(t.testdir({}), 'made.jsonl')
+  const used = compilersOf([join(checkout, 'terrace.ts'), 'bench', 'synthesize', '--output', made])
+  t.ok(used.has('TURBOFAN_JS'), 'something was hot')
+  t.notOk(used.has('MAGLEV'), 'not by Maglev')
+  t.end()
+})
+
+void t.test('so do the tests, when tap runs them', { skip: process.env.TAP === undefined }, (t) => {
+  t.ok(process.execArgv.includes('--no-maglev'))
+  t.end()
+})
