@@ -143,9 +143,9 @@ export class Flow {
     const { store, meter } = this.#parts
     const open = session.namespaceOf(fields.namespace)
     const from = engineBlocks(session, open, { ...fields, indexes: fields.sources })
-    const { firstBlock, blockCount } = fields
+    const { firstBlock, blockCount, answerTokens } = fields
     const answer = this.#parts.takesStores()
-      ? await store.store(open.id, fields.tokens, { firstBlock, blockCount, from })
+      ? await store.store(open.id, fields.tokens, { firstBlock, blockCount, from, answerTokens })
       : ({ storedBlocks: 0, alreadyBlocks: 0, droppedBlocks: blockCount, drop: 'stopping' } as const)
     const tenant = open.namespace.tenant
     meter.add('terrace_tenant_store_wanted_blocks_total', { tenant }, blockCount)

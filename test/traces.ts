@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { PassThrough } from 'node:stream'
 import type { BenchIo } from '../bench/io.ts'
+import { traceOfLists } from '../bench/trace/builder.ts'
 import { loadTrace } from '../bench/trace/load.ts'
-import type { Trace } from '../bench/trace/trace.ts'
+import type { Trace, TraceTree } from '../bench/trace/trace.ts'
 
 const checkout = resolve(import.meta.dirname, '..')
 
@@ -87,4 +88,20 @@ export function traceOf(requests: readonly (readonly number[])[], secondsApart =
     tenantNames: [],
     delayMs: null,
   }
+}
+
+/** Two applications with prompts alike, a second apart; only those of the one that answers at length come back, once. */
+export function twoApplications(): TraceTree {
+  const requests: number[][] = []
+  const answers: number[] = []
+  const ask = (prompt: number, answerTokens: number): void => {
+    requests.push([0, 10_000 + prompt, 30_000 + prompt])
+    answers.push(answerTokens)
+  }
+  for (let prompt = 0; prompt < 7_000; prompt += 1) {
+    const talks = prompt % 3 === 0
+    ask(prompt, talks ? 300 : 3)
+    if (talks && prompt > 900) ask(prompt - 750, 300)
+  }
+  return { ...traceOfLists('made', requests), outputTokens: Int32Array.from(answers) }
 }

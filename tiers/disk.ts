@@ -104,6 +104,10 @@ export class DiskTier implements ColdTier {
     this.#table.visit(keys, readyCount, this.#options.world.nowMs())
   }
 
+  answered(keys: readonly BlockKey[], answerTokens: number): void {
+    this.#table.answered(keys, answerTokens)
+  }
+
   reorder(keys: readonly BlockKey[]): void {
     this.#table.reorder(keys)
   }

@@ -38,13 +38,17 @@ export class KeepFlow {
     run.refuse('parent_absent', wanted.blockCount - identities.length)
     const end = Math.min(keys.length, wanted.firstBlock + wanted.blockCount)
     const chain = keys.slice(0, end)
+    // Before its blocks come, so that each is used once and judged by the answer.
+    const absent = chain.findIndex((key) => tierOf(this.#parts, key) === null)
+    this.#parts.visited('store', chain, absent < 0 ? end : absent)
+    this.#parts.answered(chain, wanted.answerTokens)
     const arrived = host.table.wantChain(chain)
     try {
       await this.#takeAll(run, identities, groupMax)
     } finally {
       arrived()
     }
-    this.#parts.visited('store', chain, end - run.dropped)
+    this.#parts.reordered(chain)
     const { meter } = this.#parts
     meter.add('terrace_store_wanted_blocks_total', {}, wanted.blockCount)
     meter.add('terrace_store_stored_blocks_total', {}, run.stored)

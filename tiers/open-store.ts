@@ -72,15 +72,20 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
     const requests = new SameRequest()
     const visited: Parts['visited'] = (ask, keys, readyCount) => {
       if (ask === 'load') requests.loaded(keys)
-      if (ask === 'store' && requests.stored(keys) === 'same') {
-        host.table.reorder(keys)
-        disk?.reorder(keys)
-        return
-      }
+      if (ask === 'store' && requests.stored(keys) === 'same') return
       host.table.visit(keys, readyCount, world.nowMs())
       disk?.visit(keys, readyCount)
     }
-    const flows = { book, announcer, runner, host, cold, residents, admissions, visited }
+    const reordered: Parts['reordered'] = (keys) => {
+      host.table.reorder(keys)
+      disk?.reorder(keys)
+    }
+    const answered: Parts['answered'] = (keys, answerTokens) => {
+      if (answerTokens === 0) return
+      host.table.answered(keys, answerTokens)
+      disk?.answered(keys, answerTokens)
+    }
+    const flows = { book, announcer, runner, host, cold, residents, admissions, visited, reordered, answered }
     const parts: Parts = { native, world, meter, ...flows }
     const scrub = disk === null ? null : new Scrub(parts, disk)
     scrub?.start()

@@ -28,8 +28,13 @@ export type Parts = {
   readonly residents: Readonly<Record<ColdTier['name'], Residents>>
   /** Null where no tier has an admission rule. */
   readonly admissions: Admissions | null
-  /** Tells the tiers that keep an order of use that an ask walked a chain, from its root on. */
+  /** Tells the tiers that keep an order of use that an ask walks a chain, from its root on. A store whose request was loaded for
+   *  before is no further use. */
   readonly visited: (ask: 'load' | 'store', keys: readonly BlockKey[], readyCount: number) => void
+  /** Tells them that all blocks of a chain that came have come. */
+  readonly reordered: (keys: readonly BlockKey[]) => void
+  /** Tells them how long the answer to the request with this chain was. */
+  readonly answered: (keys: readonly BlockKey[], answerTokens: number) => void
 }
 
 /** The nearest tier that could give the block now, or null. */

@@ -47,6 +47,8 @@ export type StoreWanted = {
   readonly firstBlock: number
   readonly blockCount: number
   readonly from: EngineBlocks
+  /** Tokens that the request was answered with; 0 when unknown. */
+  readonly answerTokens: number
 }
 export type StoreAnswer = {
   readonly storedBlocks: number

@@ -266,6 +266,13 @@ export class BlockTable {
     this.#policy.onVisitEnd()
   }
 
+  /** Tells the policy how long the answer to a request with this chain was. */
+  answered(keys: readonly BlockKey[], answerTokens: number): void {
+    if (this.#policy?.onAnswer === undefined) return
+    const names = Float64Array.from(keys, nameOf)
+    this.#policy.onAnswer(this.#knownRows(keys), keys.length, answerTokens, names)
+  }
+
   /** Tells the policy that a request it was told of has brought in more of this chain. */
   reorder(keys: readonly BlockKey[]): void {
     this.#policy?.reorder?.(this.#knownRows(keys), keys.length)

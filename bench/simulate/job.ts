@@ -192,7 +192,7 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
   while (served < trace.requestCount) {
     const before = stack.hitsByTier()
     const path = trace.refs.subarray(trace.starts[served] as number, trace.starts[served + 1] as number)
-    hits += stack.serve(path, trace.arrivalMs[served] as number)
+    hits += stack.serve(path, trace.arrivalMs[served] as number, trace.outputTokens[served] as number)
     const slice = sliceOf(trace, served)
     stack.hitsByTier().forEach((count, level) => {
       const row = slices[level] ?? []

@@ -112,6 +112,8 @@ export function simulateTree(
     if (hitLog !== null) hitLog[request] = ready
     for (let at = ready; at < length; at += 1) rawHits += resident[path[at] as number] as number
     policy.onVisit(path, length, ready, nowMs, hintNotes[hints?.[request] ?? 0])
+    const answerTokens = trace.outputTokens[request] as number
+    if (answerTokens > 0) policy.onAnswer?.(path, length, answerTokens)
     for (let at = ready; at < length; at += 1) {
       const row = path[at] as number
       if (resident[row] === 1) continue

@@ -105,8 +105,8 @@ export class TierStack {
     })
   }
 
-  /** Serves one request; answers its leading blocks that were in any tier. */
-  serve(path: Int32Array, nowMs: number): number {
+  /** Serves one request, answered with so many tokens (0 when nobody knows); tells its leading blocks that were in any tier. */
+  serve(path: Int32Array, nowMs: number, answerTokens: number): number {
     this.#nowMs = nowMs
     this.#startMs ??= nowMs
     const ready = this.#lookUp(path)
@@ -120,6 +120,7 @@ export class TierStack {
     for (let level = this.#tiers.length - 1; level >= 0; level -= 1) {
       const { policy } = (this.#tiers[level] as StackTier).setup
       policy.onVisit(path, path.length, ready, nowMs)
+      if (answerTokens > 0) policy.onAnswer?.(path, path.length, answerTokens)
       if (level > 0) policy.onVisitEnd()
     }
     this.#bringIn(path)

@@ -93,7 +93,12 @@ async function engineWithBlocks(parts: Awaited<ReturnType<typeof started>>) {
     async store(): Promise<void> {
       const range = { namespace, region, place, firstBlock: 0, blockCount: 1 }
       const { sequence } = parts.publisher
-      await peer.value('store', { ...range, tokens: tokensOf(4, 100 * next++), sources: new Uint32Array(0) })
+      await peer.value('store', {
+        ...range,
+        tokens: tokensOf(4, 100 * next++),
+        sources: new Uint32Array(0),
+        answerTokens: 0,
+      })
       for (let i = 0; i < 400 && parts.publisher.sequence === sequence; i++) await sleep(1)
     },
   }

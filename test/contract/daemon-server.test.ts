@@ -61,8 +61,14 @@ void t.test('store, look up, load, name: ranges and counts', async (t) => {
   const tokens = tokensOf(42)
   const range = { namespace, tokens, firstBlock: 0, blockCount: 10, region, place }
   const none = new Uint32Array(0)
-  t.match(await peer.value('store', { ...range, sources: none }), { storedBlocks: 10, drop: 'none' })
-  t.match(await peer.value('store', { ...range, sources: none }), { storedBlocks: 0, alreadyBlocks: 10 })
+  t.match(await peer.value('store', { ...range, sources: none, answerTokens: 0 }), {
+    storedBlocks: 10,
+    drop: 'none',
+  })
+  t.match(await peer.value('store', { ...range, sources: none, answerTokens: 0 }), {
+    storedBlocks: 0,
+    alreadyBlocks: 10,
+  })
   t.match(await peer.value('lookup', { namespace, tokens }), { readyBlocks: 10, byTier: { host: 10 } })
   const targets = Uint32Array.of(9, 3, 5)
   const load = { ...range, firstBlock: 2, blockCount: 3, targets, deadlineMs: 0, prefillMsPerBlock: 1 }
@@ -81,7 +87,16 @@ void t.test('what an engine says wrongly is refused by code, and the session goe
   const peer = await WirePeer.attached(parts.socket)
   const { namespace, region, place } = await withRegion(parts, peer)
   const none = new Uint32Array(0)
-  const store = { namespace, tokens: tokensOf(8), firstBlock: 0, blockCount: 2, region, place, sources: none }
+  const store = {
+    namespace,
+    tokens: tokensOf(8),
+    firstBlock: 0,
+    blockCount: 2,
+    region,
+    place,
+    sources: none,
+    answerTokens: 0,
+  }
   const { sources: _sources, ...range } = store
   const load = { ...range, targets: none, deadlineMs: 100, prefillMsPerBlock: 0 }
   const far = { planes: [...place.planes.slice(1), { baseOffset: 2 ** 40, layerStride: 0, blockStride: 1 }] }
@@ -90,7 +105,10 @@ void t.test('what an engine says wrongly is refused by code, and the session goe
   t.match(await peer.refusal('store', { ...store, blockCount: 0 }), /KVT_PLACE_BAD.*blockCount must be/)
   t.match(await peer.refusal('store', { ...store, blockCount: 3 }), /KVT_PLACE_BAD.*past the 2 whole blocks/)
   t.match(await peer.refusal('store', { ...store, firstBlock: 2 ** 32 - 1 }), /KVT_PLACE_BAD.*past/)
-  t.match(await peer.refusal('store', { ...store, sources: tokensOf(1) }), /KVT_PLACE_BAD.*entries/)
+  t.match(
+    await peer.refusal('store', { ...store, sources: tokensOf(1), answerTokens: 0 }),
+    /KVT_PLACE_BAD.*entries/,
+  )
   t.match(await peer.refusal('store', { ...store, sources: tokensOf(2, 63) }), /KVT_PLACE_BAD.*outside/)
   t.match(await peer.refusal('store', { ...store, place: far }), /KVT_PLACE_BAD.*outside the region/)
   t.match(await peer.refusal('store', { ...store, place: { planes: [] } }), /KVT_PLACE_BAD.*match/)
@@ -157,7 +175,7 @@ void t.test('a read-only region is stored from, not loaded into', async (t) => {
     place: smallPlace(64),
   }
   const none = new Uint32Array(0)
-  t.match(await peer.value('store', { ...range, sources: none }), { storedBlocks: 1 })
+  t.match(await peer.value('store', { ...range, sources: none, answerTokens: 0 }), { storedBlocks: 1 })
   const load = { ...range, targets: none, deadlineMs: 100, prefillMsPerBlock: 0 }
   t.match(await peer.refusal('load', load), /KVT_REGION_BAD.*read-only/)
   await peer.close()
@@ -253,7 +271,9 @@ void t.test('asks at once are bounded; answers still come for the others', async
   })
   const ask = { namespace, tokens: tokensOf(4), firstBlock: 0, blockCount: 1, region, place }
   const sources = new Uint32Array(0)
-  const answers = Array.from({ length: sessionAsksMax + 5 }, () => peer.ask('store', { ...ask, sources }))
+  const answers = Array.from({ length: sessionAsksMax + 5 }, () =>
+    peer.ask('store', { ...ask, sources, answerTokens: 0 }),
+  )
   t.match(await answers[sessionAsksMax], { as: 'error', error: { code: 'KVT_TOO_MANY' } })
   t.equal(parts.server.sessions()[0]?.asksInFlight, sessionAsksMax)
   open()
@@ -273,7 +293,7 @@ void t.test('a session that ends gives everything back once its copies have ende
     end = resolve
   })
   const ask = { namespace, tokens: tokensOf(4), firstBlock: 0, blockCount: 1, region, place }
-  void peer.ask('store', { ...ask, sources: new Uint32Array(0) })
+  void peer.ask('store', { ...ask, sources: new Uint32Array(0), answerTokens: 0 })
   await until('the store has the ask', () => parts.store.stores.length === 1)
   await peer.close()
   await until('the session is over', () => parts.server.sessions().length === 0)
@@ -336,9 +356,9 @@ void t.test('draining: no new sessions, no new blocks; loads go on', async (t) =
   const { namespace, region, place } = await withRegion(parts, peer)
   const range = { namespace, tokens: tokensOf(8), firstBlock: 0, blockCount: 1, region, place }
   const none = new Uint32Array(0)
-  await peer.value('store', { ...range, sources: none })
+  await peer.value('store', { ...range, sources: none, answerTokens: 0 })
   parts.server.drain()
-  const late = { ...range, firstBlock: 1, sources: none }
+  const late = { ...range, firstBlock: 1, sources: none, answerTokens: 0 }
   t.match(await peer.value('store', late), { storedBlocks: 0, droppedBlocks: 1, drop: 'stopping' })
   const load = { ...range, targets: none, deadlineMs: 100, prefillMsPerBlock: 0 }
   t.match(await peer.value('load', load), { readyBlocks: 1 })
@@ -356,7 +376,7 @@ void t.test('a stop answers what is in flight, then ends', async (t) => {
     end = resolve
   })
   const range = { namespace, tokens: tokensOf(4), firstBlock: 0, blockCount: 1, region, place }
-  const answer = peer.ask('store', { ...range, sources: new Uint32Array(0) })
+  const answer = peer.ask('store', { ...range, sources: new Uint32Array(0), answerTokens: 0 })
   await until('the store has the ask', () => parts.store.stores.length === 1)
   const stopped = parts.stop()
   await sleep(30)

@@ -87,7 +87,9 @@ async function replayed(t: Test, tree: TraceTree, words: readonly string[]) {
     const load = { ...where, tokens, firstBlock: 0, blockCount, targets: inPlace, deadlineMs: 10_000 }
     const { readyBlocks } = await peer.value('load', { ...load, prefillMsPerBlock: 0 })
     hits += readyBlocks
-    const rest = { firstBlock: readyBlocks, blockCount: blockCount - readyBlocks, sources: inPlace }
+    const answerTokens = tree.outputTokens[request] ?? 0
+    const left = { firstBlock: readyBlocks, blockCount: blockCount - readyBlocks }
+    const rest = { ...left, sources: inPlace, answerTokens }
     if (rest.blockCount > 0) await peer.value('store', { ...where, tokens, ...rest })
   }
   const { tiers } = (await (await fetch(`${daemon.adminUrl}/status`)).json()) as DaemonStatus

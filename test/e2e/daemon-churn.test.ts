@@ -101,7 +101,13 @@ class Engine {
       for (const [piece, at] of offsetsOf(block).entries())
         writeSync(this.#file, pieceOf(tokens, block, piece), 0, pieceBytes, at)
     }
-    const answer = peer.ask('store', { ...this.#range, tokens, blockCount, sources: new Uint32Array(0) })
+    const answer = peer.ask('store', {
+      ...this.#range,
+      tokens,
+      blockCount,
+      sources: new Uint32Array(0),
+      answerTokens: 0,
+    })
     if (leave) await this.leave()
     const stored = await answer
     return stored.as === 'value' ? stored.value.storedBlocks : 0

@@ -33,7 +33,7 @@ void t.test('blocks go down from one engine and up to another, through real memo
   const writer = await engineAt(daemon, folder, 'writer')
   const reader = await engineAt(daemon, folder, 'reader')
   const tokens = tokensOf(40)
-  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none }
+  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none, answerTokens: 0 }
   t.match(await writer.peer.value('store', store), { storedBlocks: 10, droppedBlocks: 0 })
   const targets = tokensOf(10, 20)
   const load = { ...reader.range, tokens, firstBlock: 0, blockCount: 10, targets }
@@ -69,7 +69,7 @@ void t.test('what was stored before a stop is ready after the next start, at the
   const first = await startDaemonProcess(t, [...common, '--nvme-bytes', '192MiB'])
   const writer = await engineAt(first, folder, 'writer')
   const tokens = tokensOf(40)
-  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none }
+  const store = { ...writer.range, tokens, firstBlock: 0, blockCount: 10, sources: none, answerTokens: 0 }
   t.match(await writer.peer.value('store', store), { storedBlocks: 10 })
   t.equal(await first.stop(), 0)
   const size = statSync(join(path, 'nvme.slab')).size
@@ -98,8 +98,13 @@ void t.test(
     const canary = 3_735_928_559
     const tokens = new Uint32Array(8).fill(canary)
     const range = { ...engine.range, tokens, firstBlock: 0 }
-    await engine.peer.value('store', { ...range, blockCount: 2, sources: none })
-    const refused = await engine.peer.refusal('store', { ...range, blockCount: 3, sources: none })
+    await engine.peer.value('store', { ...range, blockCount: 2, sources: none, answerTokens: 0 })
+    const refused = await engine.peer.refusal('store', {
+      ...range,
+      blockCount: 3,
+      sources: none,
+      answerTokens: 0,
+    })
     const texts = [refused]
     for (const path of ['/metrics', '/status', '/explain', '/snapshot']) {
       texts.push(await (await fetch(`${daemon.adminUrl}${path}`)).text())

@@ -5,6 +5,7 @@ import { DaemonLink } from '../../daemon/adapters/client/link.ts'
 import { type AttachedRegion, DaemonSession } from '../../daemon/adapters/client/session.ts'
 import { ensureLlamaServer } from '../../daemon/adapters/llama/build/ensure.ts'
 import { type Attachment, attach, blockTokens, type Kv } from '../../daemon/adapters/llama/cache/attach.ts'
+import { keep } from '../../daemon/adapters/llama/cache/keep.ts'
 import { prepare } from '../../daemon/adapters/llama/cache/prepare.ts'
 import { startEngine } from '../../daemon/adapters/llama/engine/supervise.ts'
 import { ensureModel } from '../../daemon/adapters/llama/model/ensure.ts'
@@ -32,6 +33,7 @@ class ShortSession extends DaemonSession {
   readonly #promised: number
   readonly #brought: number
   #target = -1
+  readonly stores: Ask<'store'>[] = []
 
   constructor(link: DaemonLink, source: Source, promised: number, brought: number) {
     super(link, null, '')
@@ -60,6 +62,10 @@ class ShortSession extends DaemonSession {
     const byTier = { hbm: 0, host: 0, nvme: 0, s3: 0 }
     if (message === 'lookup')
       return { as: 'answer', answer: { readyBlocks: this.#promised, byTier, loadMs: 0 } }
+    if (message === 'store') {
+      this.stores.push(fields)
+      return { as: 'answer', answer: { storedBlocks: 4, alreadyBlocks: 0, droppedBlocks: 0, drop: 'none' } }
+    }
     this.#copy((fields as Ask<'load'>).place)
     const answer = { readyBlocks: this.#brought, stop: 'damaged', knownBlocks: this.#brought }
     return { as: 'answer', answer: { ...answer, byTier: { ...byTier, nvme: this.#brought } } }
@@ -160,4 +166,13 @@ void t.test('fewer blocks than promised', async (t) => {
     t.equal(warm.reason, brought === 4 ? 'complete' : 'damaged')
     t.same(await answerOf(attachment, prompt), wanted, `${brought} of ${promised}: the same to the last bit`)
   }
+
+  const session = new ShortSession(link, source, 0, 0)
+  slot.content = { as: 'known', tenant: 't', tokens: prompt, whole: 256, grows: true }
+  const kept = await keep(attachment, session, slot, null)
+  if (kept.as !== 'store') return t.fail(kept.as)
+  await kept.store()
+  const [stored] = session.stores
+  t.equal(stored?.blockCount, 4, 'a cold prompt is stored')
+  t.equal(stored?.answerTokens, 5, 'with the length of its answer, but for the token that was computed last')
 })

@@ -54,7 +54,16 @@ const asks: { readonly [Name in MessageName]: Ask<Name> } = {
     deadlineMs: 5,
     prefillMsPerBlock: 1.5,
   },
-  store: { namespace: 1, tokens, firstBlock: 0, blockCount: 1, region: 1, place, sources: Uint32Array.of(3) },
+  store: {
+    namespace: 1,
+    tokens,
+    firstBlock: 0,
+    blockCount: 1,
+    region: 1,
+    place,
+    sources: Uint32Array.of(3),
+    answerTokens: 0,
+  },
   held: { namespace: 1, prefixes: [tokens, none] },
   name: { namespace: 1, tokens },
   report: {

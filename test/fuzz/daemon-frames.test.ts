@@ -30,7 +30,7 @@ const whole: readonly Uint8Array[] = [
   encodeAsk('attachRegion', 3, { kind: 'shared', byteCount: 9, writable: 1, token: new Uint8Array(16) }),
   encodeAsk('lookup', 4, { namespace: 1, tokens: tokensOf(9) }),
   encodeAsk('load', 5, { ...range, targets: tokensOf(2), deadlineMs: 1, prefillMsPerBlock: 0.5 }),
-  encodeAsk('store', 6, { ...range, sources: tokensOf(2) }),
+  encodeAsk('store', 6, { ...range, sources: tokensOf(2), answerTokens: 0 }),
   encodeAsk('held', 7, { namespace: 1, prefixes: [tokensOf(4), tokensOf(8)] }),
   encodeAsk('ping', 8, {}),
 ]

@@ -62,6 +62,7 @@ export async function engineAt(
       firstBlock: 0,
       blockCount: tokens.length / blockTokens,
       sources: none,
+      answerTokens: 0,
     }),
     loadOf: (tokens, firstTarget = 0) => {
       const blockCount = tokens.length / blockTokens

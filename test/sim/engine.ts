@@ -107,6 +107,7 @@ export class SimEngine {
     tokens: Uint32Array,
     first: number,
     count: number,
+    answerTokens = 0,
   ): Promise<StoreAnswer> {
     for (let block = first; block < first + count; block++) {
       this.#checker.stored(this.nameOf(tokens, block), this.sumOf(block))
@@ -116,6 +117,7 @@ export class SimEngine {
       firstBlock: first,
       blockCount: count,
       from: { region, place: this.#place, indexes },
+      answerTokens,
     })
   }
 

@@ -71,7 +71,10 @@ async function inStore(setting: AdmissionSetting, policy: string, nvmePolicy: st
     hits += readyBlocks
     const absent = count - readyBlocks
     engine.compute(tokens, readyBlocks, absent, 0)
-    if (absent > 0) await world.until(engine.store(store, id, region, tokens, readyBlocks, absent))
+    if (absent > 0) {
+      const answerTokens = tree.outputTokens[request] ?? 0
+      await world.until(engine.store(store, id, region, tokens, readyBlocks, absent, answerTokens))
+    }
   }
   store.check()
   const { nvme } = store.usage()
@@ -104,7 +107,7 @@ function inBench(setting: AdmissionSetting, policy: string, nvmePolicy: string):
   let hits = 0
   for (let request = 0; request < trace.requestCount; request += 1) {
     const path = trace.refs.subarray(trace.starts[request] as number, trace.starts[request + 1] as number)
-    hits += stack.serve(path, trace.arrivalMs[request] as number)
+    hits += stack.serve(path, trace.arrivalMs[request] as number, trace.outputTokens[request] as number)
   }
   const [, nvme] = stack.report()
   return { hits, writes: nvme?.writes ?? 0, refused: nvme?.refusals ?? 0, nvmeBlocks: nvme?.heldBlocks ?? 0 }

@@ -5,7 +5,7 @@ import { runJob } from '../../bench/simulate/job.ts'
 import type { Trace } from '../../bench/trace/trace.ts'
 import { noRow } from '../../tiers/policy/eviction.ts'
 import { Probation } from '../../tiers/policy/probation.ts'
-import { ReuseCurves } from '../../tiers/policy/reuse-curves.ts'
+import { type Learning, ReuseCurves } from '../../tiers/policy/reuse-curves.ts'
 import { StopIndex } from '../../tiers/policy/stop-index.ts'
 import { loadSharedTrace, sharedTrace } from '../traces.ts'
 
@@ -46,19 +46,19 @@ function twoTiers(
   }
 }
 
-/** Writes of write-through per distinct block (the reference tables), and what half of them must give. */
+/** Writes of write-through per distinct block (the reference tables), and what at most half of them must give. */
 const bounds = {
-  'mooncake-conversation': { unlimited: 0.3664, pointsLost: 2.1, throughWrites: 1.02, ofWriteThrough: 0.52 },
-  'mixed-tenants': { unlimited: 0.7067, pointsLost: 1.2, throughWrites: 1.05, ofWriteThrough: 0.5 },
+  'mooncake-conversation': { unlimited: 0.3664, bar: 0.155, throughWrites: 1.0204 },
+  'mixed-tenants': { unlimited: 0.7067, bar: 0.165, throughWrites: 1.05 },
 } as const
 
-for (const [name, { unlimited, pointsLost, throughWrites, ofWriteThrough }] of Object.entries(bounds)) {
+for (const [name, { unlimited, bar, throughWrites }] of Object.entries(bounds)) {
   const { path, skip } = sharedTrace(name)
   void t.test(`host 5 % over NVMe 25 % on ${name}: hits with half of the writes`, { skip }, async (t) => {
     const trace = await loadSharedTrace(path ?? '')
-    const { rate, writes } = twoTiers(trace, ['5%', '25%'], ['probation', 'terrace'], 'likely:0.19')
-    t.ok(rate >= unlimited - pointsLost / 100, `${rate.toFixed(4)} of ${unlimited}`)
-    t.ok(writes <= ofWriteThrough * throughWrites, `${writes.toFixed(3)} writes for ${throughWrites}`)
+    const { rate, writes } = twoTiers(trace, ['5%', '25%'], ['probation', 'terrace'], `likely:${bar}`)
+    t.ok(rate >= unlimited - 0.02, `${rate.toFixed(4)} of ${unlimited}`)
+    t.ok(writes <= 0.5 * throughWrites, `${writes.toFixed(3)} writes for ${throughWrites}`)
   })
 }
 
@@ -68,7 +68,7 @@ void t.test(
   { skip: chat.skip },
   async (t) => {
     const trace = await loadSharedTrace(chat.path ?? '')
-    const lru = twoTiers(trace, ['2%', '4%'], ['lru', 'terrace'], 'likely')
+    const lru = twoTiers(trace, ['2%', '4%'], ['lru', 'terrace'], 'likely:0.19')
     const made = twoTiers(trace, ['2%', '4%'], ['probation', 'terrace'], 'likely:0.19')
     t.ok(made.rate > lru.rate + 0.01, `${made.rate.toFixed(4)} for ${lru.rate.toFixed(4)}`)
     t.equal(made.orphans, 0, 'what is below can be used without what is above')
@@ -81,11 +81,59 @@ void t.test(
   },
 )
 
+/** Counts alone decide. */
+const plainLearning: Learning = {
+  keptShare: 1,
+  prior: { hazard: 0, blocks: 1 },
+  carriedShare: 0,
+  proportionUses: null,
+  answerEdges: [],
+}
+
+/** One class of blocks, and another of which only the first minute was seen: it is used so many times as often. */
+function halfSeen(learning: Partial<Learning>, usedOf100: number): ReuseCurves {
+  const curves = new ReuseCurves(Int32Array.of(0, 0, 0), { ...plainLearning, ...learning })
+  const [known, young] = [1, 2]
+  for (let block = 0; block < 10_000; block += 1) {
+    if (block % 10 === 0) curves.reused(known, 30_000)
+    else if (block % 10 === 1) curves.reused(known, 600_000)
+    else curves.forgotten(known, 3_600_000)
+  }
+  curves.beginRelearn()
+  for (let block = 0; block < 100; block += 1) {
+    if (block < usedOf100) curves.reused(young, 30_000)
+    else curves.stillOpen(young, 60_000)
+  }
+  curves.relearn()
+  return curves
+}
+
+void t.test('a class is expected to stay as much more or less wanted as it was so far', async (t) => {
+  const chance = (curves: ReuseCurves): number => curves.chanceOfUse(2, 120_000, 3_000_000)
+  const alike = chance(halfSeen({ proportionUses: 1 }, 10))
+  t.ok(chance(halfSeen({ proportionUses: 1 }, 40)) > 2 * alike, 'used four times as often')
+  t.ok(chance(halfSeen({ proportionUses: 1 }, 1)) < alike / 2, 'used a tenth as often')
+  t.equal(chance(halfSeen({}, 40)), chance(halfSeen({}, 1)), 'unless only the ages that were seen tell')
+})
+
+void t.test('what comes of old blocks is assumed from younger ones until it is seen', async (t) => {
+  const chance = (carriedShare: number, everUsed: number): number => {
+    const prior = { hazard: 0.05, blocks: 100 }
+    const curves = new ReuseCurves(Int32Array.of(0), { ...plainLearning, prior, carriedShare })
+    curves.beginRelearn()
+    for (let block = 0; block < 10_000; block += 1) {
+      if (block % everUsed === 0) curves.reused(0, block * 6)
+      else curves.stillOpen(0, 60_000)
+    }
+    curves.relearn()
+    return curves.chanceOfUse(0, 120_000, 3_000_000)
+  }
+  t.ok(chance(0.5, 1_000) < chance(0, 1_000) / 2, 'hardly any came back')
+  t.ok(chance(0.5, 1) > 1.1 * chance(0, 1), 'many came back')
+})
+
 void t.test('doubt keeps its place longest; certainty pays nothing', async (t) => {
-  const curves = new ReuseCurves(Int32Array.of(0, 0, 0, 0), {
-    keptShare: 1,
-    prior: { hazard: 0, blocks: 1 },
-  })
+  const curves = new ReuseCurves(Int32Array.of(0, 0, 0, 0), plainLearning)
   const [dead, open, sure] = [1, 2, 3]
   for (let block = 0; block < 1_000; block += 1) {
     curves.forgotten(dead, 600_000)

@@ -3,10 +3,10 @@ import { seededChance } from '../../bench/simulate/chance.ts'
 import { nextUses, simulateLimit } from '../../bench/simulate/limit.ts'
 import { simulateTree } from '../../bench/simulate/one-tier.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
-import type { Trace } from '../../bench/trace/trace.ts'
+import { expandTrace, type Trace } from '../../bench/trace/trace.ts'
 import { noNotes, noRow } from '../../tiers/policy/eviction.ts'
 import { terracePolicy } from '../../tiers/policy/terrace.ts'
-import { loadSharedTrace, sharedTrace, traceOf } from '../traces.ts'
+import { loadSharedTrace, sharedTrace, traceOf, twoApplications } from '../traces.ts'
 
 const blocksOf = (trace: Trace, share: number): number => Math.max(1, Math.ceil(share * trace.nodeCount))
 
@@ -36,8 +36,12 @@ function differences(
     let ready = 0
     while (ready < path.length && rowOf[path[ready] ?? 0] !== noRow) ready += 1
     const rows = Int32Array.from(path, (node) => rowOf[node] ?? noRow)
+    const names = Float64Array.from(path)
+    const answerTokens = trace.outputTokens[request] ?? 0
     bench.onVisit(path, path.length, ready, nowMs)
-    daemon.onVisit(rows, path.length, ready, nowMs, { ...noNotes, names: Float64Array.from(path) })
+    daemon.onVisit(rows, path.length, ready, nowMs, { ...noNotes, names })
+    bench.onAnswer?.(path, path.length, answerTokens)
+    daemon.onAnswer?.(rows, path.length, answerTokens, names)
     for (let at = ready; at < path.length; at += 1) {
       const node = path[at] ?? 0
       if (free.length === 0) {
@@ -135,6 +139,14 @@ void t.test('a trace without times is as good as one with them', { skip: chat.sk
   const timeless = { ...trace, arrivalMs: new Float64Array(trace.requestCount) }
   const blocks = blocksOf(trace, 0.05)
   t.ok(rateOf(timeless, 'terrace', blocks) > rateOf(trace, 'lru', blocks) + 0.02)
+})
+
+void t.test('the length of answers tells applications apart', async (t) => {
+  const trace = expandTrace(twoApplications())
+  const silent = { ...trace, outputTokens: new Int32Array(trace.requestCount) }
+  const [told, untold] = [trace, silent].map((one) => rateOf(one, 'terrace', 900))
+  t.ok((told ?? 0) > (untold ?? 1) + 0.03, `${told?.toFixed(4)} with them, ${untold?.toFixed(4)} without`)
+  t.equal(rateOf(trace, 'lru', 900), rateOf(silent, 'lru', 900), 'a policy that does not care')
 })
 
 void t.test('traffic that changes or fools LRU', async (t) => {

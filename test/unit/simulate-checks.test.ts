@@ -152,6 +152,7 @@ void t.test('a surviving tier can be served without the tiers above', async (t) 
     stack.serve(
       trace.refs.subarray(trace.starts[request], trace.starts[request + 1]),
       trace.arrivalMs[request] ?? 0,
+      0,
     )
     if (request % 50 === 0) t.equal(stack.report()[1]?.orphans, 0, `after ${request} requests`)
   }

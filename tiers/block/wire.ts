@@ -127,6 +127,8 @@ export const messages = {
       region: u32,
       place: placeField,
       sources: u32List(chainBlocksMax),
+      /** Tokens that the request was answered with, for policies that learn from it; 0 when it is not known. */
+      answerTokens: u32,
     },
     answer: { storedBlocks: u32, alreadyBlocks: u32, droppedBlocks: u32, drop: oneOf(storeDrops) },
   },

@@ -7,7 +7,7 @@ import { RowLists } from './row-lists.ts'
 
 /** Applications with curves of their own, and one slot for the rest. */
 const groupSlots = 8
-/** Kinds of hinted blocks, at most. */
+/** Kinds of blocks with a hint or an answer, at most. */
 const fineKindMax = 4_096
 const firstFineKind = 1 + blockClassCount * (1 + groupSlots)
 
@@ -46,11 +46,11 @@ export class BlockMemory {
   readonly curves: ReuseCurves
   /** 0 for a block that is not known. */
   readonly #uses: Int32Array
-  readonly #lastUseMs: Float64Array
+  /** Per block when it was used last, in milliseconds, and its class: side by side, because both are asked for at once. */
+  readonly #lastUseAndClass: Float64Array
   readonly #gapMs: Float64Array
   readonly #newWith: Int32Array
   readonly #turn: Int32Array
-  readonly #class: Int32Array
   /** Different blocks that followed this one, saturating. */
   readonly #branches: Uint8Array
   readonly #fine: FineKinds
@@ -75,13 +75,12 @@ export class BlockMemory {
     learning: Learning = soberLearning,
   ) {
     this.curves = new ReuseCurves(kindTree(), learning)
-    this.#fine = new FineKinds(this.curves, firstFineKind, firstFineKind + fineKindMax)
+    this.#fine = new FineKinds(this.curves, firstFineKind, firstFineKind + fineKindMax, learning.answerEdges)
     this.#uses = new Int32Array(numberMax)
-    this.#lastUseMs = new Float64Array(numberMax)
+    this.#lastUseAndClass = new Float64Array(2 * numberMax)
     this.#gapMs = new Float64Array(numberMax)
     this.#newWith = new Int32Array(numberMax)
     this.#turn = new Int32Array(numberMax)
-    this.#class = new Int32Array(numberMax)
     this.#branches = new Uint8Array(numberMax)
     this.#order = new RowLists(numberMax, 1)
     this.#knownMax = knownMax
@@ -90,23 +89,23 @@ export class BlockMemory {
   }
 
   classOf(number: Row): number {
-    return this.#class[number] as number
+    return this.#lastUseAndClass[2 * number + 1] as number
   }
 
   lastUseMs(number: Row): number {
-    return this.#lastUseMs[number] as number
+    return this.#lastUseAndClass[2 * number] as number
   }
 
   /** Uses per second that a place for this block is expected to bring. */
   worth(number: Row, nowMs: number): number {
-    return this.curves.worthAt(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
+    return this.curves.worthAt(this.classOf(number), nowMs - this.lastUseMs(number))
   }
 
   /** Chance that the block is used within the next `horizonMs`; null for a block that is not known. */
   chanceOfUse(number: Row, nowMs: number, horizonMs: number): number | null {
     if (this.#uses[number] === 0) return null
-    const ageMs = nowMs - (this.#lastUseMs[number] as number)
-    return this.curves.chanceOfUse(this.#class[number] as number, ageMs, horizonMs)
+    const ageMs = nowMs - this.lastUseMs(number)
+    return this.curves.chanceOfUse(this.classOf(number), ageMs, horizonMs)
   }
 
   /** A request uses the chain `numbers[0..count)`; `noRow` where a block has no number. */
@@ -133,6 +132,15 @@ export class BlockMemory {
     this.#forgetOldest(nowMs)
   }
 
+  /** The request with this chain was answered. */
+  answered(numbers: Int32Array, count: number, answerTokens: number): void {
+    for (let at = 0; at < count; at += 1) {
+      const number = numbers[at] as number
+      if (number === noRow || this.#uses[number] === 0) continue
+      this.#lastUseAndClass[2 * number + 1] = this.#fine.answered(this.classOf(number), answerTokens)
+    }
+  }
+
   /** A block that had no number when its visit began. */
   late(number: Row, position: number, chainLength: number, nowMs: number): void {
     if (this.#uses[number] !== 0) return
@@ -154,14 +162,14 @@ export class BlockMemory {
       if (number >= this.#numberEnd) this.#numberEnd = number + 1
       this.#order.pushHead(remembered, number)
     } else {
-      const gapMs = nowMs - (this.#lastUseMs[number] as number)
-      this.curves.reused(this.#class[number] as number, gapMs)
+      const gapMs = nowMs - this.lastUseMs(number)
+      this.curves.reused(this.classOf(number), gapMs)
       const smoothed = this.#gapMs[number] as number
       this.#gapMs[number] = before === 1 ? gapMs : smoothed + newestGapWeight * (gapMs - smoothed)
       this.#order.refresh(remembered, number)
     }
     this.#uses[number] = before + 1
-    this.#lastUseMs[number] = nowMs
+    this.#lastUseAndClass[2 * number] = nowMs
     const blockClass = blockClassOf(
       before + 1,
       this.#gapMs[number] as number,
@@ -169,7 +177,7 @@ export class BlockMemory {
       this.turnNow,
       isTail,
     )
-    this.#class[number] = this.#fine.of(firstClass + blockClass, 1 + blockClass)
+    this.#lastUseAndClass[2 * number + 1] = this.#fine.of(firstClass + blockClass, 1 + blockClass)
   }
 
   /** Forgets what was used longest ago, beyond the bound. A resident block stays known: it moves to the head. */
@@ -185,7 +193,7 @@ export class BlockMemory {
 
   forget(number: Row, nowMs: number): void {
     if (this.#uses[number] === 0) return
-    this.curves.forgotten(this.#class[number] as number, nowMs - (this.#lastUseMs[number] as number))
+    this.curves.forgotten(this.classOf(number), nowMs - this.lastUseMs(number))
     this.#uses[number] = 0
     this.#order.remove(number)
     this.#onForget(number)
@@ -196,13 +204,13 @@ export class BlockMemory {
   #countOpen(nowMs: number): void {
     if (this.#numberEnd > numbersPerKnown * this.#order.lengthOf(remembered)) {
       for (let at = this.#order.head(remembered); at !== noRow; at = this.#order.older(at)) {
-        this.curves.stillOpen(this.#class[at] as number, nowMs - (this.#lastUseMs[at] as number))
+        this.curves.stillOpen(this.classOf(at), nowMs - this.lastUseMs(at))
       }
       return
     }
     for (let at = 0; at < this.#numberEnd; at += 1) {
       if (this.#uses[at] === 0) continue
-      this.curves.stillOpen(this.#class[at] as number, nowMs - (this.#lastUseMs[at] as number))
+      this.curves.stillOpen(this.classOf(at), nowMs - this.lastUseMs(at))
     }
   }
 
@@ -213,7 +221,7 @@ export class BlockMemory {
     this.curves.relearn()
     for (const slot of this.#groups.assign()) {
       const first = 1 + blockClassCount * (1 + slot)
-      for (let kind = first; kind < first + blockClassCount; kind += 1) this.curves.clear(kind)
+      for (let kind = first; kind < first + blockClassCount; kind += 1) this.#fine.clear(kind)
     }
   }
 }

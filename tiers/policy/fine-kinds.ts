@@ -8,21 +8,42 @@ const hintNumbers = 5
 const leanOnTold = 15
 const leanOnGuess = 250
 
-/** Kinds that are made as they are needed: of blocks whose visit came with a hint. Each leans on the kind without the hint, so a
- *  hint counts for as much as it proved true. Why made on demand: of all combinations a few hundred occur. */
+/** The same for the kind of all answers, which is there in any case. */
+const leanOnAnswer = 100
+
+/** Numbers of refinements: hints that were told, the same as guesses, then lengths of answers. */
+const firstAnswer = 2 * hintNumbers
+/** More than there are classes of answers. */
+const answerClasses = 8
+const refinements = firstAnswer + answerClasses
+
+/** Kinds that are made as they are needed: of blocks whose request came with a hint, or got an answer of a known length. Each
+ *  leans on the kind without it, so it counts for as much as it proved true. Why made on demand: of all combinations a few
+ *  hundred occur. */
 export class FineKinds {
   readonly #curves: ReuseCurves
+  readonly #first: number
   readonly #end: number
+  readonly #answerEdges: readonly number[]
   readonly #kindOf = new Map<number, number>()
+  /** Per kind and class of answers the kind made for both; -1 for none. Why beside the map: every block of every request is
+   *  looked up. */
+  readonly #answeredKind: Int32Array
+  /** Per kind made for an answer, from `first` on, the kind it refines; -1 for others. */
+  readonly #unanswered: Int32Array
   #next: number
   #hint = 0
   #lean = leanOnTold
 
   /** Numbers from `first` up to `end` are free. */
-  constructor(curves: ReuseCurves, first: number, end: number) {
+  constructor(curves: ReuseCurves, first: number, end: number, answerEdges: readonly number[]) {
     this.#curves = curves
+    this.#first = first
     this.#next = first
     this.#end = end
+    this.#answerEdges = answerEdges
+    this.#answeredKind = new Int32Array(end * answerClasses).fill(-1)
+    this.#unanswered = new Int32Array(end - first).fill(-1)
   }
 
   /** The hint of the visit that begins. */
@@ -37,14 +58,49 @@ export class FineKinds {
   of(plain: number, ofAll: number): number {
     if (this.#hint === 0) return plain
     const base = this.#hint > hintNumbers ? plain : ofAll
-    const key = base * 2 * hintNumbers + this.#hint
+    const kind = this.#refined(base, this.#hint, this.#lean)
+    return kind === base ? plain : kind
+  }
+
+  /** What a block of this kind becomes with the length of the answer that its request got. */
+  answered(kind: number, answerTokens: number): number {
+    const before = kind < this.#first ? -1 : (this.#unanswered[kind - this.#first] as number)
+    const base = before < 0 ? kind : before
+    const answer = this.#answerClassOf(answerTokens)
+    const known = this.#answeredKind[base * answerClasses + answer] as number
+    if (known >= 0) return known
+    const refined = this.#refined(base, firstAnswer + answer, leanOnAnswer)
+    if (refined === base) return base
+    this.#answeredKind[base * answerClasses + answer] = refined
+    this.#unanswered[refined - this.#first] = base
+    return refined
+  }
+
+  #answerClassOf(answerTokens: number): number {
+    let at = 0
+    while (at < this.#answerEdges.length && answerTokens >= (this.#answerEdges[at] as number)) at += 1
+    return at
+  }
+
+  /** A kind will mean something else, so its refinements know nothing either. */
+  clear(kind: number): void {
+    this.#curves.clear(kind)
+    for (let refinement = 1; refinement < refinements; refinement += 1) {
+      const refined = this.#kindOf.get(kind * refinements + refinement)
+      if (refined !== undefined) this.clear(refined)
+    }
+  }
+
+  /** The kind itself when there is no more room. */
+  #refined(base: number, refinement: number, lean: number): number {
+    const key = base * refinements + refinement
     const known = this.#kindOf.get(key)
     if (known !== undefined) return known
-    if (this.#next === this.#end) return plain
+    if (this.#next === this.#end) return base
     const kind = this.#next
     this.#next += 1
     this.#kindOf.set(key, kind)
-    this.#curves.refine(kind, base, this.#lean)
+    this.#curves.refine(kind, base, lean)
     return kind
   }
 }

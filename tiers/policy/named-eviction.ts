@@ -86,6 +86,17 @@ class NamedEviction implements EvictionPolicy {
     this.#policy.reorder(this.#chain, count)
   }
 
+  onAnswer(rows: Int32Array, count: number, answerTokens: number, names: VisitNotes['names'] = null): void {
+    if (this.#policy.onAnswer === undefined) return
+    this.#roomFor(count)
+    for (let at = 0; at < count; at += 1) {
+      const resident = this.#book.numberOfRow(rows[at] as number)
+      const name = names === null ? undefined : names[at]
+      this.#chain[at] = resident !== noRow || name === undefined ? resident : this.#book.knownNumber(name)
+    }
+    this.#policy.onAnswer(this.#chain, count, answerTokens)
+  }
+
   #roomFor(count: number): void {
     if (this.#chain.length < count) this.#chain = new Int32Array(2 * count)
   }

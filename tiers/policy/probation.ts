@@ -11,6 +11,7 @@ import {
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
+import type { Learning } from './reuse-curves.ts'
 import { ServedPath } from './served-path.ts'
 import { StopIndex } from './stop-index.ts'
 
@@ -30,7 +31,13 @@ const nothingBelow: TierBelow = { holds: () => false, stayMs: () => Number.MAX_S
 
 /** The curves decide about times that a young cache has not seen yet. Until it has, a block is assumed to come back: a write too
  *  many costs less than a whole working set that is let go. */
-const learning = { keptShare: 0.99, prior: { hazard: 0.05, blocks: 1_000 } } as const
+const learning: Learning = {
+  keptShare: 0.99,
+  prior: { hazard: 0.05, blocks: 1_000 },
+  carriedShare: 0.4,
+  proportionUses: null,
+  answerEdges: [32, 128, 512],
+}
 
 /** Blocks that are known at most. Why more than of a tier that stands alone: what was let go comes back after times in which
  *  the tier below, several times as large, would still have held it. */
@@ -109,6 +116,10 @@ export class Probation implements RememberingPolicy {
     this.#safe.add(row)
   }
 
+  onAnswer(rows: Int32Array, count: number, answerTokens: number): void {
+    this.#memory.answered(rows, count, answerTokens)
+  }
+
   onVisitEnd(): void {
     this.#tree.unmark(() => {})
     this.#path.end()
@@ -142,9 +153,8 @@ export class Probation implements RememberingPolicy {
     let lowest = Number.POSITIVE_INFINITY
     for (let draw = 0; draw < leafDraws && this.#leaves.length > 0; draw += 1) {
       const row = this.#leaves.pick(this.#chance())
-      if (this.#tree.onPath(row) || held(row)) continue
       const worth = this.#worth(row, atMs)
-      if (worth >= lowest) continue
+      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
       lowest = worth
       best = row
     }

@@ -1,31 +1,5 @@
-/** Ages are cut into buckets, three per doubling, from half a second to about ten days. */
-export const ageBuckets = 64
-const bucketsPerDoubling = 3
-const firstEdgeSeconds = 0.5
-
-/** Bucket by age in steps of 64 ms, up to 70 minutes. Why a table: every look at a leaf needs one, and a logarithm costs more
- *  than the rest of the look. */
-const youngStepBits = 6
-const youngBuckets = Uint8Array.from({ length: 65_536 }, (_, step) => computedBucket(step << youngStepBits))
-
-export function ageBucketOf(ageMs: number): number {
-  const step = ageMs < 0 ? 0 : ageMs / 2 ** youngStepBits
-  return step < youngBuckets.length ? (youngBuckets[step | 0] as number) : computedBucket(ageMs)
-}
-
-function computedBucket(ageMs: number): number {
-  const bucket = Math.floor(bucketsPerDoubling * Math.log2(ageMs / 1_000 / firstEdgeSeconds + 1))
-  return bucket >= ageBuckets ? ageBuckets - 1 : bucket
-}
-
-/** Seconds spent in each bucket. */
-export const bucketSeconds = Float64Array.from({ length: ageBuckets }, (_, bucket) => {
-  const edge = (at: number): number => (2 ** (at / bucketsPerDoubling) - 1) * firstEdgeSeconds
-  return edge(bucket + 1) - edge(bucket)
-})
-
-/** Keeps a division by no time at all finite. */
-const secondsFloor = 1e-6
+import { ageBucketOf, ageBuckets } from './age-buckets.ts'
+import { bestRates } from './best-rates.ts'
 
 /** How the curves are shrunk: a class leans on its parent class with this weight, in blocks at risk. */
 const leanBlocks = 15
@@ -37,10 +11,25 @@ export type Learning = {
   /** What is assumed of all classes together before it is seen: the chance of a use per age bucket, worth as much as so
    *  many blocks at risk. */
   readonly prior: { readonly hazard: number; readonly blocks: number }
+  /** How far what is assumed of an age follows what was seen at the ages before it: 0 not at all, 1 wholly. Why: a young cache has
+   *  seen no old block, and traffic that comes back seldom within minutes does so within hours. */
+  readonly carriedShare: number
+  /** Expected uses that stand against the seen ones when a class is assumed to be used so many times as often as its parent at
+   *  every age; null where only the ages it was seen at tell. */
+  readonly proportionUses: number | null
+  /** Lengths of answers are told apart at these many tokens. Why: a label, a sentence, a paragraph and a page come from different
+   *  applications, whose prompts come back in different ways. */
+  readonly answerEdges: readonly number[]
 }
 
 /** Nothing comes back until it is seen to. */
-export const soberLearning: Learning = { keptShare: 0.97, prior: { hazard: 0, blocks: leanBlocks } }
+export const soberLearning: Learning = {
+  keptShare: 0.97,
+  prior: { hazard: 0, blocks: leanBlocks },
+  carriedShare: 0,
+  proportionUses: 50,
+  answerEdges: [8, 32, 128, 512],
+}
 
 /** Learns per class of blocks when they are used again, and from it what a place for one more second is worth.
  *
@@ -62,15 +51,21 @@ export class ReuseCurves {
   readonly #hazard: Float64Array
   /** Worth by class * ageBuckets + bucket: uses per second of residence. */
   readonly worth: Float64Array
+  /** Beyond the last class that is in use. */
+  #kindEnd: number
   readonly #touched: Uint8Array
+  /** Of the class that is being estimated. */
+  readonly #risk = new Float64Array(ageBuckets)
   readonly #learning: Learning
 
-  /** `parents` gives for each class the class that it leans on; parents come first, a root leans on itself. */
+  /** `parents` gives for each class the class that it leans on; parents come first, a root leans on itself. Roots at the end
+   *  are free for `refine`. */
   constructor(parents: Int32Array, learning: Learning) {
     this.#lean = new Float64Array(parents.length).fill(leanBlocks)
     this.#learning = learning
     const cells = parents.length * ageBuckets
     this.#parentOf = parents
+    this.#kindEnd = Math.max(1, parents.findLastIndex((parent, kind) => parent !== kind) + 1)
     this.#reused = new Float64Array(cells)
     this.#ended = new Float64Array(cells)
     this.#open = new Float64Array(cells)
@@ -83,9 +78,9 @@ export class ReuseCurves {
     return this.#parentOf.length
   }
 
-  /** Chance of a use within an age bucket. */
-  hazardOf(kind: number, bucket: number): number {
-    return this.#hazard[kind * ageBuckets + bucket] as number
+  /** Chance of a use within each age bucket. */
+  hazardsOf(kind: number): Float64Array {
+    return this.#hazard.subarray(kind * ageBuckets, (kind + 1) * ageBuckets)
   }
 
   worthAt(kind: number, ageMs: number): number {
@@ -122,13 +117,13 @@ export class ReuseCurves {
   }
 
   beginRelearn(): void {
-    this.#open.fill(0)
+    this.#open.fill(0, 0, this.#kindEnd * ageBuckets)
   }
 
   /** Turns the counts into worths and lets them fade. */
   relearn(): void {
     this.#sumIntoParents()
-    for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
+    for (let kind = 0; kind < this.#kindEnd; kind += 1) {
       const parent = this.#parentOf[kind] as number
       const first = kind * ageBuckets
       if (this.#touched[kind] === 0) {
@@ -136,14 +131,15 @@ export class ReuseCurves {
         continue
       }
       this.#estimate(first, parent === kind ? -1 : parent * ageBuckets)
-      this.#index(first)
+      const hazards = this.hazardsOf(kind)
+      bestRates(hazards, hazards, this.worth.subarray(first, first + ageBuckets))
     }
     this.#fade()
   }
 
   /** Adds to every parent the counts of its children. */
   #sumIntoParents(): void {
-    for (let kind = this.#parentOf.length - 1; kind >= 0; kind -= 1) {
+    for (let kind = this.#kindEnd - 1; kind >= 0; kind -= 1) {
       const parent = this.#parentOf[kind] as number
       if (parent === kind || this.#touched[kind] === 0) continue
       this.#touched[parent] = 1
@@ -158,34 +154,42 @@ export class ReuseCurves {
   }
 
   #estimate(first: number, parentFirst: number): void {
-    const { prior } = this.#learning
-    const leanOn = parentFirst < 0 ? prior.blocks : at(this.#lean, first / ageBuckets)
-    let atRisk = 0
-    for (let bucket = ageBuckets - 1; bucket >= 0; bucket -= 1) {
+    this.#countRisk(first)
+    const { prior, carriedShare } = this.#learning
+    const isRoot = parentFirst < 0
+    const leanOn = isRoot ? prior.blocks : at(this.#lean, first / ageBuckets)
+    const times = isRoot ? 1 : this.#timesAsOften(first, parentFirst)
+    let carried = prior.hazard
+    for (let bucket = 0; bucket < ageBuckets; bucket += 1) {
       const cell = first + bucket
-      const reused = at(this.#reused, cell)
-      atRisk += reused + at(this.#ended, cell) + at(this.#open, cell)
-      const assumed = parentFirst < 0 ? prior.hazard : at(this.#hazard, parentFirst + bucket)
-      this.#hazard[cell] = (reused + leanOn * assumed) / (atRisk + leanOn)
+      const assumed = isRoot ? carried : Math.min(1, times * at(this.#hazard, parentFirst + bucket))
+      const hazard = (at(this.#reused, cell) + leanOn * assumed) / (at(this.#risk, bucket) + leanOn)
+      this.#hazard[cell] = hazard
+      carried += carriedShare * (hazard - carried)
     }
   }
 
-  #index(first: number): void {
-    for (let age = 0; age < ageBuckets; age += 1) {
-      let alive = 1
-      let uses = 0
-      let seconds = secondsFloor
-      let best = 0
-      for (let bucket = age; bucket < ageBuckets && alive > 1e-3; bucket += 1) {
-        const hazard = at(this.#hazard, first + bucket)
-        uses += alive * hazard
-        seconds += alive * (1 - hazard / 2) * (bucketSeconds[bucket] as number)
-        alive *= 1 - hazard
-        const ratio = uses / seconds
-        if (ratio > best) best = ratio
-      }
-      this.worth[first + age] = best
+  /** Blocks of the class that came to each age. */
+  #countRisk(first: number): void {
+    let atRisk = 0
+    for (let bucket = ageBuckets - 1; bucket >= 0; bucket -= 1) {
+      const cell = first + bucket
+      atRisk += at(this.#reused, cell) + at(this.#ended, cell) + at(this.#open, cell)
+      this.#risk[bucket] = atRisk
     }
+  }
+
+  /** How many times as often as its parent a class is used, over all ages that it was seen at. */
+  #timesAsOften(first: number, parentFirst: number): number {
+    const { proportionUses } = this.#learning
+    if (proportionUses === null) return 1
+    let seen = proportionUses
+    let expected = proportionUses
+    for (let bucket = 0; bucket < ageBuckets; bucket += 1) {
+      seen += at(this.#reused, first + bucket)
+      expected += at(this.#risk, bucket) * at(this.#hazard, parentFirst + bucket)
+    }
+    return seen / expected
   }
 
   #copyFrom(parent: number, first: number): void {
@@ -196,14 +200,14 @@ export class ReuseCurves {
 
   /** Takes the sums out of the parents again, root first: what a parent was told directly stays, and fades like the rest. */
   #fade(): void {
-    for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
+    for (let kind = 0; kind < this.#kindEnd; kind += 1) {
       if (this.#touched[kind] === 0) continue
       const parent = this.#parentOf[kind] as number
       const first = kind * ageBuckets
       if (parent !== kind) this.#takeOut(parent * ageBuckets, first)
     }
     const { keptShare } = this.#learning
-    for (let kind = 0; kind < this.#parentOf.length; kind += 1) {
+    for (let kind = 0; kind < this.#kindEnd; kind += 1) {
       if (this.#touched[kind] === 0) continue
       for (let cell = kind * ageBuckets; cell < (kind + 1) * ageBuckets; cell += 1) {
         this.#reused[cell] = at(this.#reused, cell) * keptShare
@@ -226,6 +230,7 @@ export class ReuseCurves {
   refine(kind: number, ofKind: number, lean: number): void {
     this.#parentOf[kind] = ofKind
     this.#lean[kind] = lean
+    this.#kindEnd = Math.max(this.#kindEnd, kind + 1)
     this.clear(kind)
   }
 

@@ -1,7 +1,6 @@
-import { ageBucketOf, ageBuckets, bucketSeconds, type ReuseCurves } from './reuse-curves.ts'
-
-/** Keeps a division by no time at all finite. */
-const secondsFloor = 1e-6
+import { ageBucketOf, ageBuckets, bucketSeconds } from './age-buckets.ts'
+import { bestRates } from './best-rates.ts'
+import type { ReuseCurves } from './reuse-curves.ts'
 
 /** What it is worth to wait with the decision whether a block is written to a tier below that wears.
  *
@@ -33,28 +32,24 @@ export class StopIndex {
 
   at(kind: number, ageMs: number): number {
     if (this.#madeIn[kind] !== this.#learning) this.#make(kind)
-    return this.#index[kind * ageBuckets + ageBucketOf(ageMs)] as number
+    return Math.max(0, this.#index[kind * ageBuckets + ageBucketOf(ageMs)] as number)
   }
 
   #make(kind: number): void {
     this.#madeIn[kind] = this.#learning
+    const hazards = this.#curves.hazardsOf(kind)
     const regret = regrets(this.#curves, kind, this.#wasteCost, this.#stayMs)
     for (let age = 0; age < ageBuckets; age += 1) {
-      const now = regret[age] as number
-      let alive = 1
-      let seconds = secondsFloor
-      let best = 0
-      for (let bucket = age; bucket < ageBuckets && alive > 1e-3; bucket += 1) {
-        const hazard = this.#curves.hazardOf(kind, bucket)
-        seconds += alive * (1 - hazard / 2) * (bucketSeconds[bucket] as number)
-        alive *= 1 - hazard
-        const ratio = (now - alive * (regret[bucket + 1] as number)) / seconds
-        if (ratio > best) best = ratio
-      }
-      this.#index[kind * ageBuckets + age] = best
+      const left = 1 - (hazards[age] as number)
+      falls[age] = (regret[age] as number) - left * (regret[age + 1] as number)
     }
+    const first = kind * ageBuckets
+    bestRates(falls, hazards, this.#index.subarray(first, first + ageBuckets))
   }
 }
+
+/** How much the regret falls in each bucket, of a block that comes to it; one class at a time. */
+const falls = new Float64Array(ageBuckets)
 
 /** Regret of deciding now, by age bucket; nothing is left to regret behind the last one. */
 function regrets(curves: ReuseCurves, kind: number, wasteCost: number, stayMs: number): Float64Array {

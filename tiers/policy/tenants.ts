@@ -84,6 +84,10 @@ export class TenantEviction implements EvictionPolicy {
     this.#policyOf(tenant).onAdd(row, parent, position, chainLength, nowMs, name)
   }
 
+  onAnswer(rows: Int32Array, count: number, answerTokens: number, names?: VisitNotes['names']): void {
+    this.#policyOf(this.#tenant).onAnswer?.(rows, count, answerTokens, names)
+  }
+
   onVisitEnd(): void {
     this.#policyOf(this.#tenant).onVisitEnd()
   }

@@ -19,7 +19,7 @@ const draws = 48
 const visitMs = 10
 
 /** Evictions between two relearnings, at least; otherwise a quarter of the capacity. */
-const relearnEvictionsMin = 2_000
+const relearnEvictionsMin = 3_000
 
 /** Terrace's default policy. See README.md for the idea; here are the parts: what is known of blocks (memory), which of
  *  them are resident (tree), and which of those may leave (leaves). */
@@ -69,6 +69,10 @@ export class Terrace implements RememberingPolicy {
     this.#path.passed(position)
   }
 
+  onAnswer(rows: Int32Array, count: number, answerTokens: number): void {
+    this.#memory.answered(rows, count, answerTokens)
+  }
+
   onVisitEnd(): void {
     this.#tree.unmark(() => {})
     this.#path.end()
@@ -97,9 +101,9 @@ export class Terrace implements RememberingPolicy {
     let lowest = Number.POSITIVE_INFINITY
     for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
       const row = leaves.pick(this.#chance())
-      if (this.#tree.onPath(row) || held(row)) continue
       const worth = this.#learned ? this.#memory.worth(row, atMs) : this.#memory.lastUseMs(row)
-      if (worth >= lowest) continue
+      // Whether it may leave is asked of the few that would: every question is a look at far memory.
+      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
       lowest = worth
       best = row
     }

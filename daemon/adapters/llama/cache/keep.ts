@@ -66,6 +66,8 @@ export async function keep(
     blockCount: wanted.length / blockTokens - known.blocks,
     place,
     sources: new Uint32Array(),
+    // Behind the prompt the slot holds what was answered, but for the very last token.
+    answerTokens: Math.max(0, found.tokens.length - content.tokens.length),
   }
   return { as: 'store', store: () => store(session, file, fields) }
 }
