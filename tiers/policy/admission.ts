@@ -148,8 +148,8 @@ class PressureAdmission implements AdmissionPolicy {
 }
 
 /** Chance of a use within the expected stay below which a write does not pay. Why: a write that is never read costs wear
- *  and a place; at this bar a quarter of the writes of chat traffic goes, and next to none of its hits. */
-export const chanceMin = 0.14
+ *  and a place; at this bar half of the writes of chat traffic goes under `probation`, and less than two points of its hits. */
+export const chanceMin = 0.155
 /** With the write budget used up, only blocks with this chance are stored. */
 const chanceOverdrawn = 0.5
 /** Share of the budget from which on the bar rises. */
