@@ -91,14 +91,14 @@ export function traceOf(requests: readonly (readonly number[])[], secondsApart =
 }
 
 /** Two applications with prompts alike, a second apart; only those of the one that answers at length come back, once. */
-export function twoApplications(): TraceTree {
+export function twoApplications(promptCount: number): TraceTree {
   const requests: number[][] = []
   const answers: number[] = []
   const ask = (prompt: number, answerTokens: number): void => {
     requests.push([0, 10_000 + prompt, 30_000 + prompt])
     answers.push(answerTokens)
   }
-  for (let prompt = 0; prompt < 7_000; prompt += 1) {
+  for (let prompt = 0; prompt < promptCount; prompt += 1) {
     const talks = prompt % 3 === 0
     ask(prompt, talks ? 300 : 3)
     if (talks && prompt > 900) ask(prompt - 750, 300)

@@ -142,7 +142,7 @@ void t.test('a trace without times is as good as one with them', { skip: chat.sk
 })
 
 void t.test('the length of answers tells applications apart', async (t) => {
-  const trace = expandTrace(twoApplications())
+  const trace = expandTrace(twoApplications(7_000))
   const silent = { ...trace, outputTokens: new Int32Array(trace.requestCount) }
   const [told, untold] = [trace, silent].map((one) => rateOf(one, 'terrace', 900))
   t.ok((told ?? 0) > (untold ?? 1) + 0.03, `${told?.toFixed(4)} with them, ${untold?.toFixed(4)} without`)
