@@ -72,7 +72,7 @@ export const command = defineCommand({
         sizes.map((blocks) => ({
           kind: 'one' as const,
           policy,
-          hints: 'none',
+          hints: 'answers',
           capacityBlocks: blocks,
           seed: options.seed,
         })),
@@ -100,7 +100,7 @@ export const command = defineCommand({
 function fromCurve(trace: Trace, policy: string, blocks: number, curve: HitCurve): JobResult {
   return {
     policy,
-    hints: 'none',
+    hints: 'answers',
     capacityBlocks: blocks,
     hits: curve.hits[Math.min(blocks, trace.nodeCount)] ?? 0,
     rawHits: null,

@@ -5,13 +5,13 @@ import type { Job, JobResult } from './job.ts'
 
 /** What one more piece of knowledge would give: each rung knows more than the one before. */
 const rungs = [
-  { key: 'lru', policy: 'lru', hints: 'none', label: 'LRU, leaf-first' },
-  { key: 'terrace', policy: 'terrace', hints: 'none', label: 'terrace' },
+  { key: 'lru', policy: 'lru', hints: 'answers', label: 'LRU, leaf-first' },
+  { key: 'terrace', policy: 'terrace', hints: 'answers', label: 'terrace' },
   { key: 'inferred', policy: 'terrace', hints: 'inferred', label: 'terrace, hints inferred from gaps' },
   { key: 'told20', policy: 'terrace', hints: 'told:20', label: 'terrace, session hints, 20 % wrong' },
   { key: 'told', policy: 'terrace', hints: 'told', label: 'terrace, session hints, exact' },
-  { key: 'when', policy: 'hint-when', hints: 'none', label: 'every block told roughly when' },
-  { key: 'limit', policy: 'belady', hints: 'none', label: 'the limit' },
+  { key: 'when', policy: 'hint-when', hints: 'answers', label: 'every block told roughly when' },
+  { key: 'limit', policy: 'belady', hints: 'answers', label: 'the limit' },
 ] as const
 
 export function headroomJobs(capacities: readonly number[], seed: number): readonly Job[] {

@@ -2,10 +2,11 @@ import { type HintClass, noNotes, type VisitNotes } from '../../tiers/policy/evi
 import { HintGuesser, hintClassOf } from '../../tiers/policy/hints.ts'
 import type { Trace } from '../trace/trace.ts'
 
-/** Where the hints of a simulation come from: nowhere, from the future of each session (with a share of requests told
- *  wrongly), or inferred from past gaps. */
+/** What a policy is told of requests beside their blocks: nothing, how long their answers were (as the daemon tells it), and with
+ *  these hints from the future of each session (with a share of requests told wrongly) or inferred from past gaps. */
 export type HintSource =
   | { readonly from: 'nowhere' }
+  | { readonly from: 'answers' }
   | { readonly from: 'past' }
   | { readonly from: 'future'; readonly wrongPercent: number }
 
@@ -18,17 +19,34 @@ export const hintNotes: readonly VisitNotes[] = [false, true].flatMap((hintIsGue
 
 export function hintSourceNamed(text: string): HintSource | null {
   if (text === 'none') return { from: 'nowhere' }
+  if (text === 'answers') return { from: 'answers' }
   if (text === 'inferred') return { from: 'past' }
   const told = /^told(?::([0-9]{1,2}|100))?$/.exec(text)
   return told === null ? null : { from: 'future', wrongPercent: Number(told[1] ?? 0) }
 }
 
-/** A hint per request, as an index into `hintNotes`; null for none. It is one per session, as real hints are: about the
- *  next request that continues this one, not about each block. */
-export function hintStream(trace: Trace, source: HintSource): Uint8Array | null {
-  if (source.from === 'nowhere') return null
-  if (source.from === 'past') return inferred(trace)
-  return told(trace, source.wrongPercent)
+/** What a policy gets to hear of a trace. */
+export type Hints = {
+  /** A hint per request, as an index into `hintNotes`; null for none. It is one per session, as real hints are: about the
+   *  next request that continues this one, not about each block. */
+  readonly codes: Uint8Array | null
+  readonly answers: 'told' | 'untold'
+}
+
+/** What the daemon's policies hear. */
+export const answersOnly: Hints = { codes: null, answers: 'told' }
+
+export function hintStream(trace: Trace, source: HintSource): Hints {
+  switch (source.from) {
+    case 'nowhere':
+      return { codes: null, answers: 'untold' }
+    case 'answers':
+      return answersOnly
+    case 'past':
+      return { codes: inferred(trace), answers: 'told' }
+    case 'future':
+      return { codes: told(trace, source.wrongPercent), answers: 'told' }
+  }
 }
 
 /** The deepest block that the next turn can share: the partial tail never comes back. */

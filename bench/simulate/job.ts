@@ -14,7 +14,7 @@ export type OneTierJob = {
   readonly kind: 'one'
   readonly policy: string
   readonly capacityBlocks: number
-  /** As written on the command line: `none`, `inferred`, `told`, `told:20`. */
+  /** As written on the command line: `answers`, `none`, `inferred`, `told`, `told:20`. */
   readonly hints: string
   readonly seed: number
 }
@@ -90,7 +90,7 @@ export function runJob(trace: Trace, next: () => Int32Array, job: Job, progress:
 
 /** What the kinds of jobs leave out. */
 const nothingElse = {
-  hints: 'none',
+  hints: 'answers',
   rawHits: null,
   orphans: null,
   tiers: null,

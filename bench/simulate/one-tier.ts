@@ -1,7 +1,7 @@
 import type { EvictionPolicy, Row } from '../../tiers/policy/eviction.ts'
 import { type FlatPolicy, holdsNothing, type TouchOrder } from '../../tiers/policy/flat.ts'
 import type { Trace } from '../trace/trace.ts'
-import { hintNotes } from './hint-stream.ts'
+import { answersOnly, type Hints, hintNotes } from './hint-stream.ts'
 
 /** What one policy did with one trace in one tier. Hits count the contiguous prefix only. */
 export type TierResult = {
@@ -80,9 +80,6 @@ export function simulateFlat(
 /** Whether a row is not worth bringing in at the price of the victim (only the limit refuses). */
 export type Refuses = (row: Row, victim: Row, reference: number) => boolean
 
-/** A hint per request as an index into `hintNotes`, or null for none. */
-export type Hints = Uint8Array | null
-
 /** One tier under a tree-aware policy: the path is protected, and what does not fit any more is not admitted. */
 export function simulateTree(
   trace: Trace,
@@ -91,7 +88,7 @@ export function simulateTree(
   refuses: Refuses | null,
   hitLog: HitLog,
   progress: Progress | null,
-  hints: Hints = null,
+  hints: Hints = answersOnly,
 ): TierResult {
   const { refs, starts, parents, arrivalMs } = trace
   const resident = new Uint8Array(trace.nodeCount)
@@ -111,8 +108,8 @@ export function simulateTree(
     hits += ready
     if (hitLog !== null) hitLog[request] = ready
     for (let at = ready; at < length; at += 1) rawHits += resident[path[at] as number] as number
-    policy.onVisit(path, length, ready, nowMs, hintNotes[hints?.[request] ?? 0])
-    const answerTokens = trace.outputTokens[request] as number
+    policy.onVisit(path, length, ready, nowMs, hintNotes[hints.codes?.[request] ?? 0])
+    const answerTokens = hints.answers === 'told' ? (trace.outputTokens[request] as number) : 0
     if (answerTokens > 0) policy.onAnswer?.(path, length, answerTokens)
     for (let at = ready; at < length; at += 1) {
       const row = path[at] as number

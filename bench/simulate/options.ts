@@ -42,10 +42,11 @@ export const runFields = {
   },
   hints: {
     kind: 'list',
-    placeholder: 'none,told:20',
-    fallback: ['none'],
+    placeholder: 'answers,told:20',
+    fallback: ['answers'],
     about:
-      'Told per request to policies that heed hints: none, told (from the future), told:20 (20 % wrong), inferred.',
+      'What policies that heed hints hear of requests: answers (their lengths, as in the daemon), none; ' +
+      'and with the lengths told (when the session goes on), told:20 (20 % wrong), inferred.',
   },
   seed: {
     kind: 'number',
@@ -126,7 +127,9 @@ function unknownPolicy(name: string, known: readonly string[]): UsageError {
 export function checkRun(options: RunOptions & TierOptions): void {
   for (const text of options.hints) {
     if (hintSourceNamed(text) !== null) continue
-    throw new UsageError(`--hints: unknown "${text}"; one of none, told, told:20 (percent wrong), inferred`)
+    throw new UsageError(
+      `--hints: unknown "${text}"; one of answers, none, told, told:20 (percent wrong), inferred`,
+    )
   }
   for (const text of options.tenants) {
     if (sharings.some((known) => known === text)) continue
@@ -186,9 +189,9 @@ export function jobsOf(trace: Trace, options: RunOptions & TierOptions): readonl
   )
 }
 
-/** A policy that does not heed hints is run once, without. */
+/** A policy that does not heed hints is run once. */
 function hintsFor(policy: string, wanted: readonly string[]): readonly string[] {
-  return policyNamed(policy)?.heedsHints === true ? wanted : ['none']
+  return policyNamed(policy)?.heedsHints === true ? wanted : ['answers']
 }
 
 function tenantJobs(trace: Trace, options: RunOptions & TierOptions): readonly Job[] {

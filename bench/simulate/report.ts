@@ -8,7 +8,7 @@ function rowOf(trace: Trace, result: JobResult) {
   const rate = (hits: number): number => (result.referencesServed === 0 ? 0 : hits / result.referencesServed)
   return {
     policy: result.policy,
-    ...(result.hints === 'none' ? {} : { hints: result.hints }),
+    ...(result.hints === 'answers' ? {} : { hints: result.hints }),
     ...(result.admission === null ? {} : { admission: result.admission }),
     ...(result.sharing === null ? {} : { sharing: result.sharing }),
     capacityBlocks: result.capacityBlocks,

@@ -2,15 +2,9 @@ import { type PolicyKind, policies } from '../../tiers/policy/register.ts'
 import type { Trace } from '../trace/trace.ts'
 import { seededChance } from './chance.ts'
 import { type HintRow, simulateHintRow } from './hint-rows.ts'
+import type { Hints } from './hint-stream.ts'
 import { nextUses, simulateLimit } from './limit.ts'
-import {
-  type Hints,
-  type HitLog,
-  type Progress,
-  simulateFlat,
-  simulateTree,
-  type TierResult,
-} from './one-tier.ts'
+import { type HitLog, type Progress, simulateFlat, simulateTree, type TierResult } from './one-tier.ts'
 import { simulateWatermark, type Watermark } from './watermark.ts'
 
 /** What one simulation gets beside the trace. */

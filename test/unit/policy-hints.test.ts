@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hintStream } from '../../bench/simulate/hint-stream.ts'
+import { answersOnly, type Hints, hintStream } from '../../bench/simulate/hint-stream.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
 import { HintGuesser, hintClassOf } from '../../tiers/policy/hints.ts'
 import { loadSharedTrace, sharedTrace } from '../traces.ts'
@@ -58,7 +58,7 @@ for (const [name, shares] of Object.entries({
     const told = hintStream(trace, { from: 'future', wrongPercent: 20 })
     for (const share of shares) {
       const capacityBlocks = Math.ceil(share * trace.nodeCount)
-      const rate = (hints: Uint8Array | null): number => {
+      const rate = (hints: Hints): number => {
         const run = {
           capacityBlocks,
           seed: 7,
@@ -69,8 +69,9 @@ for (const [name, shares] of Object.entries({
         }
         return (simulatedPolicyNamed('terrace')?.run(trace, run).hits ?? Number.NaN) / trace.referenceCount
       }
-      const without = rate(null)
+      const without = rate(answersOnly)
       const guessed = rate(guesses)
+      t.ok(without > rate(hintStream(trace, { from: 'nowhere' })) - 0.005, `${share}: answers cost nothing`)
       t.ok(
         guessed > without - 0.003,
         `${share}: ${guessed.toFixed(4)} with guesses, ${without.toFixed(4)} without`,

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { capacityBlocks } from '../../bench/simulate/capacity.ts'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
 import type { Trace } from '../../bench/trace/trace.ts'
 import { loadSharedTrace, sharedTrace } from '../traces.ts'
@@ -7,7 +8,7 @@ import { loadSharedTrace, sharedTrace } from '../traces.ts'
 function rateOf(trace: Trace, policy: string, capacity: string): number {
   const next = lazyNextUses(trace)
   const blocks = capacityBlocks(capacity, trace, 'up', null)
-  const run = { capacityBlocks: blocks, seed: 7, next, hitLog: null, hints: null, progress: null }
+  const run = { capacityBlocks: blocks, seed: 7, next, hitLog: null, hints: answersOnly, progress: null }
   return (simulatedPolicyNamed(policy)?.run(trace, run).hits ?? Number.NaN) / trace.referenceCount
 }
 

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { seededChance } from '../../bench/simulate/chance.ts'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import { nextUses, simulateLimit } from '../../bench/simulate/limit.ts'
 import { simulateTree } from '../../bench/simulate/one-tier.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
@@ -12,7 +13,7 @@ const blocksOf = (trace: Trace, share: number): number => Math.max(1, Math.ceil(
 
 function rateOf(trace: Trace, policy: string, capacityBlocks: number): number {
   const next = lazyNextUses(trace)
-  const run = { capacityBlocks, seed: 7, next, hitLog: null, hints: null, progress: null }
+  const run = { capacityBlocks, seed: 7, next, hitLog: null, hints: answersOnly, progress: null }
   return (simulatedPolicyNamed(policy)?.run(trace, run).hits ?? Number.NaN) / trace.referenceCount
 }
 

@@ -3,6 +3,7 @@ import { benchMain } from '../../bench/main.ts'
 import { capacityBlocks } from '../../bench/simulate/capacity.ts'
 import { seededChance } from '../../bench/simulate/chance.ts'
 import { headroomReport, unlimitedHits } from '../../bench/simulate/headroom.ts'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import type { Job } from '../../bench/simulate/job.ts'
 import { runJobs } from '../../bench/simulate/pool.ts'
 import { lruCurve } from '../../bench/simulate/stack-distance.ts'
@@ -22,7 +23,7 @@ function hitsOf(trace: Trace, policy: string, blocks: number): number {
     seed: 7,
     next: lazyNextUses(trace),
     hitLog: null,
-    hints: null,
+    hints: answersOnly,
     progress: null,
   }
   return simulatedPolicyNamed(policy)?.run(trace, run).hits ?? Number.NaN
@@ -99,7 +100,7 @@ void t.test('leaf-only policies never orphan a block', async (t) => {
     seed: 7,
     next: lazyNextUses(trace),
     hitLog: null,
-    hints: null,
+    hints: answersOnly,
     progress: null,
   }
   for (const policy of simulatedPolicies.filter(({ kind }) => kind === 'leaves' || kind === 'sampled')) {
@@ -113,7 +114,7 @@ void t.test('the same results for any number of workers, byte for byte', async (
     [20, 80].map((blocks) => ({
       kind: 'one' as const,
       policy,
-      hints: 'none',
+      hints: 'answers',
       capacityBlocks: blocks,
       seed: 3,
     })),
@@ -128,7 +129,7 @@ void t.test('the same results for any number of workers, byte for byte', async (
 void t.test('a stopped run reports what it has', async (t) => {
   const stop = new AbortController()
   stop.abort()
-  const job: Job = { kind: 'one', policy: 'lru', hints: 'none', capacityBlocks: 9, seed: 1 }
+  const job: Job = { kind: 'one', policy: 'lru', hints: 'answers', capacityBlocks: 9, seed: 1 }
   t.same(await runJobs(madeTrace(8), [job], 1, stop.signal, () => {}), [])
 })
 

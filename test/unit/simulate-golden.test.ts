@@ -1,4 +1,5 @@
 import t from 'tap'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import type { TierResult } from '../../bench/simulate/one-tier.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
 import type { Trace } from '../../bench/trace/trace.ts'
@@ -19,7 +20,14 @@ function run(trace: Trace, policy: string, capacityBlocks: number): { result: Ti
   const entry = simulatedPolicyNamed(policy)
   if (entry === null) throw new Error(`no policy ${policy}`)
   const next = lazyNextUses(trace)
-  const result = entry.run(trace, { capacityBlocks, seed: 1, next, hitLog, hints: null, progress: null })
+  const result = entry.run(trace, {
+    capacityBlocks,
+    seed: 1,
+    next,
+    hitLog,
+    hints: answersOnly,
+    progress: null,
+  })
   return { result, hits: [...hitLog] }
 }
 

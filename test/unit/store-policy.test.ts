@@ -1,4 +1,5 @@
 import t from 'tap'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import { lazyNextUses, simulatedPolicyNamed } from '../../bench/simulate/table.ts'
 import { makeTrace } from '../../bench/synthesize/make.ts'
 import { workloads } from '../../bench/synthesize/workload.ts'
@@ -99,7 +100,7 @@ const capacityBlocks = 512
 
 function simulated(policy: string): number {
   const trace = expandTrace(tree)
-  const rest = { seed: 7, next: lazyNextUses(trace), hitLog: null, hints: null, progress: null }
+  const rest = { seed: 7, next: lazyNextUses(trace), hitLog: null, hints: answersOnly, progress: null }
   const result = simulatedPolicyNamed(policy)?.run(trace, { capacityBlocks, ...rest })
   return (result?.hits ?? Number.NaN) / trace.referenceCount
 }
