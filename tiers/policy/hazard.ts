@@ -8,9 +8,23 @@ const timeBuckets = 96
 const timeStepMs = 100
 const secondsPerStep = 0.1
 
-function timeBucketOf(ageMs: number): number {
+function computedTimeBucket(ageMs: number): number {
   const bucket = Math.floor(4 * Math.log2(ageMs / timeStepMs + 1))
   return bucket < 0 ? 0 : bucket >= timeBuckets ? timeBuckets - 1 : bucket
+}
+
+/** Bucket by age in steps of 64 ms, up to 70 minutes; from 0.4 s on a step holds the edge of one bucket at most. Why a table: a
+ *  logarithm costs more than the rest of a look at a leaf. */
+const stepBits = 6
+const bucketOfStep = Uint8Array.from({ length: 65_536 }, (_, step) => computedTimeBucket(step << stepBits))
+const tableFromMs = 400
+
+function timeBucketOf(ageMs: number): number {
+  const step = ageMs / 2 ** stepBits
+  if (ageMs < tableFromMs || step >= bucketOfStep.length - 1) return computedTimeBucket(ageMs)
+  const bucket = bucketOfStep[step | 0] as number
+  // The edge of a bucket lies in this step: which side is it?
+  return bucket === bucketOfStep[(step | 0) + 1] ? bucket : computedTimeBucket(ageMs)
 }
 
 const timeMidOf = (bucket: number): number => (2 ** ((bucket + 0.5) / 4) - 1) * secondsPerStep
@@ -36,8 +50,8 @@ export class Hazard implements EvictionPolicy {
   readonly #bucketCount: number
   readonly #uses: Int32Array
   readonly #turn: Int32Array
-  readonly #class: Uint8Array
-  readonly #lastUse: Float64Array
+  /** Per row its last use (in the unit of ages) and its class: side by side, because both are asked for at once. */
+  readonly #lastUseAndClass: Float64Array
   readonly #relearnEvery: number
   #evictions = 0
   #visit = -1
@@ -73,8 +87,7 @@ export class Hazard implements EvictionPolicy {
     )
     this.#uses = new Int32Array(sizes.rowMax)
     this.#turn = new Int32Array(sizes.rowMax)
-    this.#class = new Uint8Array(sizes.rowMax)
-    this.#lastUse = new Float64Array(sizes.rowMax)
+    this.#lastUseAndClass = new Float64Array(2 * sizes.rowMax)
     this.#relearnEvery = Math.max(2000, Math.floor(sizes.capacityBlocks / 4))
   }
 
@@ -90,8 +103,7 @@ export class Hazard implements EvictionPolicy {
       this.#tables.hit(this.#cellOf(row, now))
       const uses = (this.#uses[row] as number) + 1
       this.#uses[row] = uses
-      this.#lastUse[row] = now
-      this.#class[row] = this.#classOf(row, uses, at, count)
+      this.#used(row, now, this.#classOf(row, uses, at, count))
       if (at === readyCount - 1) this.#turn[row] = this.#turnNow
     }
   }
@@ -102,8 +114,8 @@ export class Hazard implements EvictionPolicy {
     this.#leaves.add(row)
     this.#uses[row] = 1
     this.#turn[row] = this.#turnNow
-    this.#lastUse[row] = this.#kind.ages === 'time' ? nowMs : this.#visit
-    this.#class[row] = this.#classOf(row, 1, position, chainLength)
+    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    this.#used(row, now, this.#classOf(row, 1, position, chainLength))
   }
 
   onVisitEnd(): void {
@@ -128,9 +140,9 @@ export class Hazard implements EvictionPolicy {
     let lowest = Number.POSITIVE_INFINITY
     for (let draw = 0; draw < this.#kind.draws && leaves.length > 0; draw += 1) {
       const row = leaves.pick(this.#chance())
-      if (this.#tree.onPath(row) || held(row)) continue
       const density = this.#tables.density[this.#cellOf(row, now)] as number
-      if (density >= lowest) continue
+      // Whether it may leave is asked of the few that would: every question is a look at far memory.
+      if (density >= lowest || this.#tree.onPath(row) || held(row)) continue
       lowest = density
       best = row
     }
@@ -143,9 +155,14 @@ export class Hazard implements EvictionPolicy {
   }
 
   #cellOf(row: Row, now: number): number {
-    const age = now - (this.#lastUse[row] as number)
+    const age = now - (this.#lastUseAndClass[2 * row] as number)
     const bucket = this.#kind.ages === 'time' ? timeBucketOf(age) : visitBucketOf(age)
-    return (this.#class[row] as number) * this.#bucketCount + bucket
+    return (this.#lastUseAndClass[2 * row + 1] as number) * this.#bucketCount + bucket
+  }
+
+  #used(row: Row, now: number, itsClass: number): void {
+    this.#lastUseAndClass[2 * row] = now
+    this.#lastUseAndClass[2 * row + 1] = itsClass
   }
 
   #classOf(row: Row, uses: number, position: number, chainLength: number): number {
