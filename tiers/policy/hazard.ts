@@ -13,18 +13,19 @@ function computedTimeBucket(ageMs: number): number {
   return bucket < 0 ? 0 : bucket >= timeBuckets ? timeBuckets - 1 : bucket
 }
 
-/** Bucket by age in steps of 64 ms, up to 70 minutes; from 0.4 s on a step holds the edge of one bucket at most. Why a table: a
- *  logarithm costs more than the rest of a look at a leaf. */
+/** Bucket by age in steps of 64 ms, up to 70 minutes; `mixed` for a step with the edge of a bucket in it. Why a table: a logarithm
+ *  costs more than the rest of a look at a leaf. */
 const stepBits = 6
-const bucketOfStep = Uint8Array.from({ length: 65_536 }, (_, step) => computedTimeBucket(step << stepBits))
-const tableFromMs = 400
+const mixed = 255
+const bucketOfStep = Uint8Array.from({ length: 65_536 }, (_, step) => {
+  const bucket = computedTimeBucket(step << stepBits)
+  return bucket === computedTimeBucket((step + 1) << stepBits) ? bucket : mixed
+})
 
 function timeBucketOf(ageMs: number): number {
   const step = ageMs / 2 ** stepBits
-  if (ageMs < tableFromMs || step >= bucketOfStep.length - 1) return computedTimeBucket(ageMs)
-  const bucket = bucketOfStep[step | 0] as number
-  // The edge of a bucket lies in this step: which side is it?
-  return bucket === bucketOfStep[(step | 0) + 1] ? bucket : computedTimeBucket(ageMs)
+  const bucket = step >= 0 && step < bucketOfStep.length ? (bucketOfStep[step | 0] as number) : mixed
+  return bucket === mixed ? computedTimeBucket(ageMs) : bucket
 }
 
 const timeMidOf = (bucket: number): number => (2 ** ((bucket + 0.5) / 4) - 1) * secondsPerStep
@@ -50,8 +51,10 @@ export class Hazard implements EvictionPolicy {
   readonly #bucketCount: number
   readonly #uses: Int32Array
   readonly #turn: Int32Array
-  /** Per row its last use (in the unit of ages) and its class: side by side, because both are asked for at once. */
-  readonly #lastUseAndClass: Float64Array
+  /** Per row its last use (in the unit of ages) and the first cell of its class: side by side, because both are asked for
+   *  at once. */
+  readonly #lastUseAndCell: Float64Array
+  readonly #isTimed: boolean
   readonly #relearnEvery: number
   #evictions = 0
   #visit = -1
@@ -87,7 +90,8 @@ export class Hazard implements EvictionPolicy {
     )
     this.#uses = new Int32Array(sizes.rowMax)
     this.#turn = new Int32Array(sizes.rowMax)
-    this.#lastUseAndClass = new Float64Array(2 * sizes.rowMax)
+    this.#lastUseAndCell = new Float64Array(2 * sizes.rowMax)
+    this.#isTimed = kind.ages === 'time'
     this.#relearnEvery = Math.max(2000, Math.floor(sizes.capacityBlocks / 4))
   }
 
@@ -95,7 +99,7 @@ export class Hazard implements EvictionPolicy {
     this.#visit += 1
     const last = readyCount > 1 ? (rows[readyCount - 1] as number) : noRow
     this.#turnNow = last === noRow ? 0 : (this.#turn[last] as number) + 1
-    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    const now = this.#isTimed ? nowMs : this.#visit
     for (let at = 0; at < count; at += 1) {
       const row = rows[at] as number
       if (!this.#tree.isResident(row)) continue
@@ -114,7 +118,7 @@ export class Hazard implements EvictionPolicy {
     this.#leaves.add(row)
     this.#uses[row] = 1
     this.#turn[row] = this.#turnNow
-    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    const now = this.#isTimed ? nowMs : this.#visit
     this.#used(row, now, this.#classOf(row, 1, position, chainLength))
   }
 
@@ -124,7 +128,7 @@ export class Hazard implements EvictionPolicy {
 
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
     if (evicted) {
-      this.#tables.evicted(this.#cellOf(row, this.#kind.ages === 'time' ? nowMs : this.#visit))
+      this.#tables.evicted(this.#cellOf(row, this.#isTimed ? nowMs : this.#visit))
       this.#evictions += 1
       if (this.#evictions % this.#relearnEvery === 0) this.#tables.relearn()
     }
@@ -135,15 +139,18 @@ export class Hazard implements EvictionPolicy {
 
   victim(held: (row: Row) => boolean, nowMs: number): Row {
     const leaves = this.#leaves
-    const now = this.#kind.ages === 'time' ? nowMs : this.#visit
+    const now = this.#isTimed ? nowMs : this.#visit
     let best = noRow
     let lowest = Number.POSITIVE_INFINITY
-    for (let draw = 0; draw < this.#kind.draws && leaves.length > 0; draw += 1) {
-      const row = leaves.pick(this.#chance())
-      const density = this.#tables.density[this.#cellOf(row, now)] as number
+    const { draws } = this.#kind
+    const { density } = this.#tables
+    const chance = this.#chance
+    for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
+      const row = leaves.pick(chance())
+      const worth = density[this.#cellOf(row, now)] as number
       // Whether it may leave is asked of the few that would: every question is a look at far memory.
-      if (density >= lowest || this.#tree.onPath(row) || held(row)) continue
-      lowest = density
+      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
+      lowest = worth
       best = row
     }
     if (best !== noRow) return best
@@ -155,20 +162,20 @@ export class Hazard implements EvictionPolicy {
   }
 
   #cellOf(row: Row, now: number): number {
-    const age = now - (this.#lastUseAndClass[2 * row] as number)
-    const bucket = this.#kind.ages === 'time' ? timeBucketOf(age) : visitBucketOf(age)
-    return (this.#lastUseAndClass[2 * row + 1] as number) * this.#bucketCount + bucket
+    const known = this.#lastUseAndCell
+    const age = now - (known[2 * row] as number)
+    return (known[2 * row + 1] as number) + (this.#isTimed ? timeBucketOf(age) : visitBucketOf(age))
   }
 
   #used(row: Row, now: number, itsClass: number): void {
-    this.#lastUseAndClass[2 * row] = now
-    this.#lastUseAndClass[2 * row + 1] = itsClass
+    this.#lastUseAndCell[2 * row] = now
+    this.#lastUseAndCell[2 * row + 1] = itsClass * this.#bucketCount
   }
 
   #classOf(row: Row, uses: number, position: number, chainLength: number): number {
     const branches = this.#tree.childrenOf(row) > 1 ? 1 : 0
     const toEnd = chainLength - position
-    if (this.#kind.ages === 'time') {
+    if (this.#isTimed) {
       const used = uses >= 9 ? 4 : uses >= 5 ? 3 : uses >= 3 ? 2 : uses - 1
       const turn = this.#turnNow >= 6 ? 3 : this.#turnNow >= 3 ? 2 : this.#turnNow >= 1 ? 1 : 0
       const place = toEnd <= 1 ? 0 : position < 4 ? 1 : 2
