@@ -316,9 +316,8 @@ const simulate = checksOf('test/unit/simulate-checks.test.ts', [
   [
     'simulate: results come in the order in which workers end',
     'bench/simulate/pool.ts',
-    "const results = await Promise.all(jobs.map((job) => pool.run(job, { name: 'runOne' })))",
-    "const results: JobResult[] = []\n    await Promise.all(jobs.map(async (job) => results.push(await pool.run(job, { name: 'runOne' }))))\n" +
-      '    results.reverse()',
+    'const ended = results.filter((result) => result !== undefined)',
+    'const ended = results.filter((result) => result !== undefined).reverse()',
   ],
   [
     'simulate: chance goes on from job to job of one worker',

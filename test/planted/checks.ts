@@ -3,6 +3,7 @@ import { admissionChecks } from './checks-admission.ts'
 import { benchChecks } from './checks-bench.ts'
 import { benchLiveChecks } from './checks-bench-live.ts'
 import { daemonChecks } from './checks-daemon.ts'
+import { policyChecks } from './checks-policy.ts'
 import { roadChecks } from './checks-road.ts'
 import { routerChecks } from './checks-router.ts'
 
@@ -12,6 +13,7 @@ export const checks: readonly Check[] = [
   ...benchChecks,
   ...benchLiveChecks,
   ...daemonChecks,
+  ...policyChecks,
   ...routerChecks,
   ...roadChecks,
 ]
