@@ -75,7 +75,7 @@ export class Probation implements RememberingPolicy {
       onForget,
       learning,
     )
-    this.#index = new StopIndex(this.#memory.curves)
+    this.#index = new StopIndex(this.#memory.curves, nearness)
   }
 
   over(below: TierBelow): void {
@@ -201,8 +201,7 @@ export class Probation implements RememberingPolicy {
   }
 
   #worth(row: Row, atMs: number): number {
-    const doubt = this.#index.at(this.#memory.classOf(row), atMs - this.#memory.lastUseMs(row))
-    return doubt + this.#near(row, atMs)
+    return this.#index.at(this.#memory.classOf(row), atMs - this.#memory.lastUseMs(row))
   }
 
   chanceOfUse(row: Row, nowMs: number, horizonMs: number): number | null {

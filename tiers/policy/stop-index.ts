@@ -10,6 +10,7 @@ import type { ReuseCurves } from './reuse-curves.ts'
  *  pay. Blocks of which the answer is known pay nothing; those in between pay most. */
 export class StopIndex {
   readonly #curves: ReuseCurves
+  readonly #nearness: number
   readonly #index: Float64Array
   /** Per class the learning from which its rows are. */
   readonly #madeIn: Int32Array
@@ -17,8 +18,10 @@ export class StopIndex {
   #wasteCost = 0
   #stayMs = 0
 
-  constructor(curves: ReuseCurves) {
+  /** `nearness` is what a use in the tier itself is worth, beside the answer: so much of the block's own worth is added. */
+  constructor(curves: ReuseCurves, nearness = 0) {
     this.#curves = curves
+    this.#nearness = nearness
     this.#index = new Float64Array(curves.kindCount * ageBuckets)
     this.#madeIn = new Int32Array(curves.kindCount)
   }
@@ -32,7 +35,7 @@ export class StopIndex {
 
   at(kind: number, ageMs: number): number {
     if (this.#madeIn[kind] !== this.#learning) this.#make(kind)
-    return Math.max(0, this.#index[kind * ageBuckets + ageBucketOf(ageMs)] as number)
+    return this.#index[kind * ageBuckets + ageBucketOf(ageMs)] as number
   }
 
   #make(kind: number): void {
@@ -44,7 +47,12 @@ export class StopIndex {
       falls[age] = (regret[age] as number) - left * (regret[age + 1] as number)
     }
     const first = kind * ageBuckets
-    bestRates(falls, hazards, this.#index.subarray(first, first + ageBuckets))
+    const index = this.#index.subarray(first, first + ageBuckets)
+    bestRates(falls, hazards, index)
+    for (let age = 0; age < ageBuckets; age += 1) {
+      const worth = this.#curves.worth[first + age] as number
+      index[age] = Math.max(0, index[age] as number) + this.#nearness * worth
+    }
   }
 }
 
