@@ -81,7 +81,6 @@ export async function openStore(options: StoreOptions): Promise<TieredStore> {
       disk?.reorder(keys)
     }
     const answered: Parts['answered'] = (keys, answerTokens) => {
-      if (answerTokens === 0) return
       host.table.answered(keys, answerTokens)
       disk?.answered(keys, answerTokens)
     }

@@ -109,8 +109,7 @@ export function simulateTree(
     if (hitLog !== null) hitLog[request] = ready
     for (let at = ready; at < length; at += 1) rawHits += resident[path[at] as number] as number
     policy.onVisit(path, length, ready, nowMs, hintNotes[hints.codes?.[request] ?? 0])
-    const answerTokens = hints.answers === 'told' ? (trace.outputTokens[request] as number) : 0
-    if (answerTokens > 0) policy.onAnswer?.(path, length, answerTokens)
+    if (hints.answers === 'told') policy.onAnswer?.(path, length, trace.outputTokens[request] as number)
     for (let at = ready; at < length; at += 1) {
       const row = path[at] as number
       if (resident[row] === 1) continue

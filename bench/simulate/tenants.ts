@@ -138,8 +138,7 @@ function serve(
   let ready = 0
   while (ready < path.length && resident[path[ready] as number] === 1) ready += 1
   policy.onVisit(path, path.length, ready, nowMs, { ...noNotes, tenant })
-  const answerTokens = trace.outputTokens[request] as number
-  if (answerTokens > 0) policy.onAnswer?.(path, path.length, answerTokens)
+  policy.onAnswer?.(path, path.length, trace.outputTokens[request] as number)
   for (let at = ready; at < path.length; at += 1) {
     const row = path[at] as number
     if (resident[row] === 1) continue

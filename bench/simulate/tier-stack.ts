@@ -120,7 +120,7 @@ export class TierStack {
     for (let level = this.#tiers.length - 1; level >= 0; level -= 1) {
       const { policy } = (this.#tiers[level] as StackTier).setup
       policy.onVisit(path, path.length, ready, nowMs)
-      if (answerTokens > 0) policy.onAnswer?.(path, path.length, answerTokens)
+      policy.onAnswer?.(path, path.length, answerTokens)
       if (level > 0) policy.onVisitEnd()
     }
     this.#bringIn(path)

@@ -3,9 +3,9 @@ import { checksOf } from './check.ts'
 const terrace = checksOf('test/unit/policy-terrace.test.ts', [
   [
     'policy: the length of an answer changes nothing',
-    'tiers/policy/fine-kinds.ts',
-    'if (refined === base) return base',
-    'if (refined >= base) return base',
+    'tiers/policy/block-memory.ts',
+    'if (answerTokens === 0) return',
+    'if (answerTokens >= 0) return',
   ],
 ])
 

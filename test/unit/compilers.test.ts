@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 
@@ -30,7 +31,9 @@ void t.test('terrace runs without the compiler that mixes up numbers of object l
   t.end()
 })
 
-void t.test('so do the tests, when tap runs them', { skip: process.env.TAP === undefined }, (t) => {
-  t.ok(process.execArgv.includes('--no-maglev'))
+void t.test('so do the tests, when tap runs them', (t) => {
+  t.match(readFileSync(join(checkout, '.taprc'), 'utf8'), /^node-arg:\n {2}- --no-maglev$/m)
+  const byTap = process.env.TAP !== undefined
+  t.ok(!byTap || process.execArgv.includes('--no-maglev'), 'and here')
   t.end()
 })

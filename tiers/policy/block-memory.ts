@@ -134,6 +134,7 @@ export class BlockMemory {
 
   /** The request with this chain was answered. */
   answered(numbers: Int32Array, count: number, answerTokens: number): void {
+    if (answerTokens === 0) return
     for (let at = 0; at < count; at += 1) {
       const number = numbers[at] as number
       if (number === noRow || this.#uses[number] === 0) continue

@@ -45,8 +45,9 @@ export interface EvictionPolicy {
    *  is not resident), `position` its index in the chain, `chainLength` the length of the request's chain.
    *  `name` is as in `VisitNotes.names`: policies that remember what they evicted recognise it by this number. */
   onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void
-  /** The request that was told of last with this chain was answered with so many tokens, for a policy that learns from it: after
-   *  its visit, before its blocks are added where they come when it has ended, as an engine's adapter gives them. */
+  /** The request that was told of last with this chain was answered with so many tokens (0: nobody knows), for a policy that
+   *  learns from it: after its visit, before its blocks are added where they come when it has ended, as an engine's adapter
+   *  gives them. */
   onAnswer?(rows: Int32Array, count: number, answerTokens: number, names?: VisitNotes['names']): void
   /** The request is over. */
   onVisitEnd(): void

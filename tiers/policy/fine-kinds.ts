@@ -13,9 +13,8 @@ const leanOnAnswer = 100
 
 /** Numbers of refinements: hints that were told, the same as guesses, then lengths of answers. */
 const firstAnswer = 2 * hintNumbers
-/** More than there are classes of answers. */
-const answerClasses = 8
-const refinements = firstAnswer + answerClasses
+/** With room for more classes of answers than there are. */
+const refinements = firstAnswer + 8
 
 /** Kinds that are made as they are needed: of blocks whose request came with a hint, or got an answer of a known length. Each
  *  leans on the kind without it, so it counts for as much as it proved true. Why made on demand: of all combinations a few
@@ -25,10 +24,8 @@ export class FineKinds {
   readonly #first: number
   readonly #end: number
   readonly #answerEdges: readonly number[]
-  readonly #kindOf = new Map<number, number>()
-  /** Per kind and class of answers the kind made for both; -1 for none. Why beside the map: every block of every request is
-   *  looked up. */
-  readonly #answeredKind: Int32Array
+  /** Per kind and refinement the kind made for both; 0 for none. Why a table: every block of every request is looked up. */
+  readonly #kindOf: Int32Array
   /** Per kind made for an answer, from `first` on, the kind it refines; -1 for others. */
   readonly #unanswered: Int32Array
   #next: number
@@ -42,7 +39,7 @@ export class FineKinds {
     this.#next = first
     this.#end = end
     this.#answerEdges = answerEdges
-    this.#answeredKind = new Int32Array(end * answerClasses).fill(-1)
+    this.#kindOf = new Int32Array(end * refinements)
     this.#unanswered = new Int32Array(end - first).fill(-1)
   }
 
@@ -66,13 +63,8 @@ export class FineKinds {
   answered(kind: number, answerTokens: number): number {
     const before = kind < this.#first ? -1 : (this.#unanswered[kind - this.#first] as number)
     const base = before < 0 ? kind : before
-    const answer = this.#answerClassOf(answerTokens)
-    const known = this.#answeredKind[base * answerClasses + answer] as number
-    if (known >= 0) return known
-    const refined = this.#refined(base, firstAnswer + answer, leanOnAnswer)
-    if (refined === base) return base
-    this.#answeredKind[base * answerClasses + answer] = refined
-    this.#unanswered[refined - this.#first] = base
+    const refined = this.#refined(base, firstAnswer + this.#answerClassOf(answerTokens), leanOnAnswer)
+    if (refined !== base) this.#unanswered[refined - this.#first] = base
     return refined
   }
 
@@ -86,20 +78,20 @@ export class FineKinds {
   clear(kind: number): void {
     this.#curves.clear(kind)
     for (let refinement = 1; refinement < refinements; refinement += 1) {
-      const refined = this.#kindOf.get(kind * refinements + refinement)
-      if (refined !== undefined) this.clear(refined)
+      const refined = this.#kindOf[kind * refinements + refinement] as number
+      if (refined !== 0) this.clear(refined)
     }
   }
 
   /** The kind itself when there is no more room. */
   #refined(base: number, refinement: number, lean: number): number {
     const key = base * refinements + refinement
-    const known = this.#kindOf.get(key)
-    if (known !== undefined) return known
+    const known = this.#kindOf[key] as number
+    if (known !== 0) return known
     if (this.#next === this.#end) return base
     const kind = this.#next
     this.#next += 1
-    this.#kindOf.set(key, kind)
+    this.#kindOf[key] = kind
     this.#curves.refine(kind, base, lean)
     return kind
   }

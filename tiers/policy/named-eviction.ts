@@ -70,35 +70,35 @@ class NamedEviction implements EvictionPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
-    this.#roomFor(count)
-    for (let at = 0; at < count; at += 1) {
-      const resident = this.#book.numberOfRow(rows[at] as number)
-      const name = notes.names === null ? undefined : notes.names[at]
-      this.#chain[at] = resident !== noRow || name === undefined ? resident : this.#book.numberOfName(name)
-    }
+    this.#number(rows, count, notes.names, (name) => this.#book.numberOfName(name))
     this.#policy.onVisit(this.#chain, count, readyCount, nowMs, notes)
   }
 
   reorder(rows: Int32Array, count: number): void {
     if (this.#policy.reorder === undefined) return
-    this.#roomFor(count)
-    for (let at = 0; at < count; at += 1) this.#chain[at] = this.#book.numberOfRow(rows[at] as number)
+    this.#number(rows, count, null, () => noRow)
     this.#policy.reorder(this.#chain, count)
   }
 
   onAnswer(rows: Int32Array, count: number, answerTokens: number, names: VisitNotes['names'] = null): void {
     if (this.#policy.onAnswer === undefined) return
-    this.#roomFor(count)
-    for (let at = 0; at < count; at += 1) {
-      const resident = this.#book.numberOfRow(rows[at] as number)
-      const name = names === null ? undefined : names[at]
-      this.#chain[at] = resident !== noRow || name === undefined ? resident : this.#book.knownNumber(name)
-    }
+    this.#number(rows, count, names, (name) => this.#book.knownNumber(name))
     this.#policy.onAnswer(this.#chain, count, answerTokens)
   }
 
-  #roomFor(count: number): void {
+  /** Puts the numbers of a chain into `#chain`: by its rows, and by names where no row is resident. */
+  #number(
+    rows: Int32Array,
+    count: number,
+    names: VisitNotes['names'],
+    numberOf: (name: number) => Row,
+  ): void {
     if (this.#chain.length < count) this.#chain = new Int32Array(2 * count)
+    for (let at = 0; at < count; at += 1) {
+      const resident = this.#book.numberOfRow(rows[at] as number)
+      const name = names === null ? undefined : names[at]
+      this.#chain[at] = resident !== noRow || name === undefined ? resident : numberOf(name)
+    }
   }
 
   onAdd(row: Row, parent: Row, position: number, chainLength: number, nowMs: number, name?: number): void {
