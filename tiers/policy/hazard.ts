@@ -1,6 +1,6 @@
 import { type EvictionPolicy, noRow, type PolicySizes, type Row } from './eviction.ts'
 import { HazardTables } from './hazard-tables.ts'
-import { LeafSet } from './leaf-set.ts'
+import { LeafPool } from './leaf-pool.ts'
 import { LeafTree } from './leaf-tree.ts'
 
 /** Ages of hazard B: 96 buckets, four per doubling, from a tenth of a second. */
@@ -39,14 +39,16 @@ const visitBucketOf = (age: number): number =>
  *  `decay` at each relearning. */
 export type HazardKind = { readonly ages: 'time' | 'visits'; readonly draws: number; readonly decay: number }
 
+/** Few are kept and no chain is followed. Why: it takes its own evictions for evidence, so now and then it must give up what it
+ *  deems worth something, or it never learns that it was right. */
+const shape = { kept: 2, follows: false }
+
 /** Evicts, of some leaves drawn at random, the one with the lowest expected hits per unit of further residence,
  *  learned per class of blocks and age (after LHD). Classes: uses, turn of the conversation, place in the request, branching. */
 export class Hazard implements EvictionPolicy {
   readonly name: string
-  readonly #kind: HazardKind
-  readonly #chance: () => number
   readonly #tree: LeafTree
-  readonly #leaves: LeafSet
+  readonly #leaves: LeafPool
   readonly #tables: HazardTables
   readonly #bucketCount: number
   readonly #uses: Int32Array
@@ -62,10 +64,14 @@ export class Hazard implements EvictionPolicy {
 
   constructor(name: string, sizes: PolicySizes, kind: HazardKind) {
     this.name = name
-    this.#kind = kind
-    this.#chance = sizes.chance
     this.#tree = new LeafTree(sizes.rowMax)
-    this.#leaves = new LeafSet(sizes.rowMax)
+    this.#leaves = new LeafPool(
+      sizes.rowMax,
+      this.#tree,
+      { draws: kind.draws, ...shape },
+      sizes.chance,
+      (row, now) => this.#worth(row, now),
+    )
     this.#bucketCount = kind.ages === 'time' ? timeBuckets : visitBuckets
     this.#tables = new HazardTables(
       kind.ages === 'time'
@@ -97,6 +103,7 @@ export class Hazard implements EvictionPolicy {
 
   onVisit(rows: Int32Array, count: number, readyCount: number, nowMs: number): void {
     this.#visit += 1
+    this.#leaves.expire()
     const last = readyCount > 1 ? (rows[readyCount - 1] as number) : noRow
     this.#turnNow = last === noRow ? 0 : (this.#turn[last] as number) + 1
     const now = this.#isTimed ? nowMs : this.#visit
@@ -127,38 +134,26 @@ export class Hazard implements EvictionPolicy {
   }
 
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
+    const now = this.#isTimed ? nowMs : this.#visit
     if (evicted) {
-      this.#tables.evicted(this.#cellOf(row, this.#isTimed ? nowMs : this.#visit))
+      this.#tables.evicted(this.#cellOf(row, now))
       this.#evictions += 1
-      if (this.#evictions % this.#relearnEvery === 0) this.#tables.relearn()
+      if (this.#evictions % this.#relearnEvery === 0) {
+        this.#tables.relearn()
+        this.#leaves.expire()
+      }
     }
     this.#leaves.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow) this.#leaves.add(parent)
+    if (parent !== noRow) this.#leaves.bare(parent, now)
   }
 
   victim(held: (row: Row) => boolean, nowMs: number): Row {
-    const leaves = this.#leaves
-    const now = this.#isTimed ? nowMs : this.#visit
-    let best = noRow
-    let lowest = Number.POSITIVE_INFINITY
-    const { draws } = this.#kind
-    const { density } = this.#tables
-    const chance = this.#chance
-    for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
-      const row = leaves.pick(chance())
-      const worth = density[this.#cellOf(row, now)] as number
-      // Whether it may leave is asked of the few that would: every question is a look at far memory.
-      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
-      lowest = worth
-      best = row
-    }
-    if (best !== noRow) return best
-    for (let place = 0; place < leaves.length; place += 1) {
-      const row = leaves.at(place)
-      if (!this.#tree.onPath(row) && !held(row)) return row
-    }
-    return noRow
+    return this.#leaves.poorest(held, this.#isTimed ? nowMs : this.#visit)
+  }
+
+  #worth(row: Row, now: number): number {
+    return this.#tables.density[this.#cellOf(row, now)] as number
   }
 
   #cellOf(row: Row, now: number): number {

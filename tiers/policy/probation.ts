@@ -8,6 +8,7 @@ import {
   type TierBelow,
   type VisitNotes,
 } from './eviction.ts'
+import { LeafPool, type PoolShape } from './leaf-pool.ts'
 import { LeafSet } from './leaf-set.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
@@ -15,8 +16,9 @@ import type { Learning } from './reuse-curves.ts'
 import { ServedPath } from './served-path.ts'
 import { StopIndex } from './stop-index.ts'
 
-/** Blocks looked at per eviction: leaves that the tier below lacks, and blocks that it holds. */
-const leafDraws = 48
+/** Chains are not followed: whether the rest of a chain pays for its write is another question than whether its end does. */
+const shape: PoolShape = { draws: 24, kept: 2, follows: false }
+/** Blocks that the tier below holds, looked at per eviction. */
 const safeDraws = 16
 /** What a hit here is worth beyond one below, as a share of what a lost hit costs. Why small: both hits spare the prefill;
  *  still, what is used every few seconds should not be read from below every time. */
@@ -53,7 +55,7 @@ export class Probation implements RememberingPolicy {
   readonly #index: StopIndex
   readonly #tree: LeafTree
   /** Resident leaves that the tier below lacks. */
-  readonly #leaves: LeafSet
+  readonly #leaves: LeafPool
   /** Resident blocks that the tier below holds, wherever they are in the tree. */
   readonly #safe: LeafSet
   #below: TierBelow = nothingBelow
@@ -66,7 +68,9 @@ export class Probation implements RememberingPolicy {
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
     this.#chance = sizes.chance
     this.#tree = new LeafTree(sizes.rowMax)
-    this.#leaves = new LeafSet(sizes.rowMax)
+    this.#leaves = new LeafPool(sizes.rowMax, this.#tree, shape, sizes.chance, (row, atMs) =>
+      this.#worth(row, atMs),
+    )
     this.#safe = new LeafSet(sizes.rowMax)
     this.#memory = new BlockMemory(
       sizes.rowMax,
@@ -89,6 +93,7 @@ export class Probation implements RememberingPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
+    this.#leaves.expire()
     this.#path.begin(rows, count, 0)
     if (count > 0) this.#clockMs += visitMs
     this.#memory.visit(rows, count, this.#at(nowMs), notes)
@@ -129,7 +134,7 @@ export class Probation implements RememberingPolicy {
     this.#leaves.remove(row)
     this.#safe.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow && !this.#safe.has(parent)) this.#leaves.add(parent)
+    if (parent !== noRow && !this.#safe.has(parent)) this.#leaves.bare(parent, this.#at(nowMs))
     if (!evicted) return
     this.#evictions += 1
     if (this.#evictions >= Math.max(relearnEvictionsMin, this.#tree.count >> 2))
@@ -139,26 +144,13 @@ export class Probation implements RememberingPolicy {
   victim(held: (row: Row) => boolean, nowMs: number): Row {
     const atMs = this.#at(nowMs)
     if (!this.#learned) this.#relearn(atMs)
-    const leaf = this.#lowestLeaf(held, atMs)
+    const leaf = this.#leaves.poorest(held, atMs)
     const safe = this.#lowestSafe(held, atMs)
     if (leaf === noRow && safe === noRow) return this.#anyFree(held)
     const leafWorth = leaf === noRow ? Number.POSITIVE_INFINITY : this.#worth(leaf, atMs)
     const safeWorth = safe === noRow ? Number.POSITIVE_INFINITY : this.#near(safe, atMs)
     const best = safeWorth <= leafWorth ? safe : leaf
     return this.#isWorthIt(Math.min(safeWorth, leafWorth), atMs) ? best : noRow
-  }
-
-  #lowestLeaf(held: (row: Row) => boolean, atMs: number): Row {
-    let best = noRow
-    let lowest = Number.POSITIVE_INFINITY
-    for (let draw = 0; draw < leafDraws && this.#leaves.length > 0; draw += 1) {
-      const row = this.#leaves.pick(this.#chance())
-      const worth = this.#worth(row, atMs)
-      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
-      lowest = worth
-      best = row
-    }
-    return best
   }
 
   /** Also on the path that is served: what the tier below holds leaves no gap behind. */
@@ -216,6 +208,7 @@ export class Probation implements RememberingPolicy {
     this.#memory.relearn(atMs)
     this.#index.learned(this.#below.bar, this.#below.stayMs())
     this.#learned = true
+    this.#leaves.expire()
     this.#evictions = 0
   }
 
@@ -224,11 +217,9 @@ export class Probation implements RememberingPolicy {
   }
 
   #anyFree(held: (row: Row) => boolean): Row {
-    for (const set of [this.#safe, this.#leaves]) {
-      for (let place = 0; place < set.length; place += 1) {
-        const row = set.at(place)
-        if (!this.#tree.onPath(row) && !held(row)) return row
-      }
+    for (let place = 0; place < this.#safe.length; place += 1) {
+      const row = this.#safe.at(place)
+      if (!this.#tree.onPath(row) && !held(row)) return row
     }
     return noRow
   }

@@ -167,12 +167,12 @@ export const policies: readonly PolicyEntry[] = [
     rankByAgedUses,
   ),
   leafOnly('gdsf', 'LFU-aged over leaves where deep blocks cost more.', rankByAgedDepthUses),
-  hazard('hazard', 'Expected hits per second of residence, learned by class and age; 64 leaves drawn.', {
+  hazard('hazard', 'Expected hits per second of residence, learned by class and age; 24 leaves drawn.', {
     ages: 'time',
-    draws: 64,
+    draws: 24,
     decay: 0.97,
   }),
-  hazard('hazard-90', 'As hazard, forgetting faster (0.90).', { ages: 'time', draws: 64, decay: 0.9 }),
+  hazard('hazard-90', 'As hazard, forgetting faster (0.90).', { ages: 'time', draws: 24, decay: 0.9 }),
   hazard('hazard-256', 'As hazard with 256 leaves drawn, forgetting at 0.95.', {
     ages: 'time',
     draws: 256,
@@ -180,7 +180,7 @@ export const policies: readonly PolicyEntry[] = [
   }),
   hazard('hazard-visits', 'As hazard with ages counted in requests.', {
     ages: 'visits',
-    draws: 64,
+    draws: 24,
     decay: 0.9,
   }),
 ]

@@ -7,13 +7,13 @@ import {
   type Row,
   type VisitNotes,
 } from './eviction.ts'
-import { LeafSet } from './leaf-set.ts'
+import { LeafPool, type PoolShape } from './leaf-pool.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 import { ServedPath } from './served-path.ts'
 
-/** Leaves looked at per eviction. */
-const draws = 48
+/** Few draws are enough, because chains are followed. */
+const shape: PoolShape = { draws: 8, kept: 8, follows: true }
 /** What a visit adds to the clock, in milliseconds. Why: traces and bursts have many requests at one time; their order is
  *  still worth something, and a trace without times is then counted in requests. */
 const visitMs = 10
@@ -25,10 +25,9 @@ const relearnEvictionsMin = 3_000
  *  them are resident (tree), and which of those may leave (leaves). */
 export class Terrace implements RememberingPolicy {
   readonly name = 'terrace'
-  readonly #chance: () => number
   readonly #memory: BlockMemory
   readonly #tree: LeafTree
-  readonly #leaves: LeafSet
+  readonly #leaves: LeafPool
   #evictions = 0
   /** Evictions at which the curves are learned next. */
   #relearnAt = 0
@@ -38,9 +37,10 @@ export class Terrace implements RememberingPolicy {
   readonly #path = new ServedPath()
 
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
-    this.#chance = sizes.chance
     this.#tree = new LeafTree(sizes.rowMax)
-    this.#leaves = new LeafSet(sizes.rowMax)
+    this.#leaves = new LeafPool(sizes.rowMax, this.#tree, shape, sizes.chance, (row, atMs) =>
+      this.#worth(row, atMs),
+    )
     this.#memory = new BlockMemory(sizes.rowMax, rememberedCount(sizes.capacityBlocks), this.#tree, onForget)
     this.#relearnAt = this.#relearnAfter(sizes.capacityBlocks)
   }
@@ -52,6 +52,7 @@ export class Terrace implements RememberingPolicy {
     nowMs: number,
     notes: VisitNotes = noNotes,
   ): void {
+    this.#leaves.expire()
     this.#path.begin(rows, count, readyCount)
     if (count > 0) this.#clockMs += visitMs
     this.#memory.visit(rows, count, this.#at(nowMs), notes)
@@ -81,13 +82,14 @@ export class Terrace implements RememberingPolicy {
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
     this.#leaves.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow) this.#leaves.add(parent)
+    if (parent !== noRow) this.#leaves.bare(parent, this.#at(nowMs))
     if (!evicted) return
     this.#evictions += 1
     if (this.#evictions < this.#relearnAt) return
     this.#relearnAt += this.#relearnAfter(this.#tree.count + 1)
     this.#memory.relearn(this.#at(nowMs))
     this.#learned = true
+    this.#leaves.expire()
   }
 
   #relearnAfter(blocks: number): number {
@@ -95,20 +97,14 @@ export class Terrace implements RememberingPolicy {
   }
 
   victim(held: (row: Row) => boolean, nowMs: number): Row {
-    const leaves = this.#leaves
     const atMs = this.#at(nowMs)
-    let best = noRow
-    let lowest = Number.POSITIVE_INFINITY
-    for (let draw = 0; draw < draws && leaves.length > 0; draw += 1) {
-      const row = leaves.pick(this.#chance())
-      const worth = this.#learned ? this.#memory.worth(row, atMs) : this.#memory.lastUseMs(row)
-      // Whether it may leave is asked of the few that would: every question is a look at far memory.
-      if (worth >= lowest || this.#tree.onPath(row) || held(row)) continue
-      lowest = worth
-      best = row
-    }
-    if (best === noRow) return this.#anyLeaf(held)
-    return this.#learned && this.#newcomerWorth(atMs) < lowest ? noRow : best
+    const poorest = this.#leaves.poorest(held, atMs)
+    if (poorest === noRow || !this.#learned) return poorest
+    return this.#newcomerWorth(atMs) < this.#worth(poorest, atMs) ? noRow : poorest
+  }
+
+  #worth(row: Row, atMs: number): number {
+    return this.#learned ? this.#memory.worth(row, atMs) : this.#memory.lastUseMs(row)
   }
 
   /** What the block that is to be brought in is worth; a victim worth more stays. */
@@ -127,14 +123,6 @@ export class Terrace implements RememberingPolicy {
 
   #at(nowMs: number): number {
     return nowMs + this.#clockMs
-  }
-
-  #anyLeaf(held: (row: Row) => boolean): Row {
-    for (let place = 0; place < this.#leaves.length; place += 1) {
-      const row = this.#leaves.at(place)
-      if (!this.#tree.onPath(row) && !held(row)) return row
-    }
-    return noRow
   }
 }
 
