@@ -2,11 +2,11 @@
  *  number that says so, never `undefined`; bulk goes down as one typed array and comes up through one ring. */
 
 /** Changes whenever any signature, step or completion below does; the loader compares it. */
-export const abiVersion = 1
+export const abiVersion = 2
 
 /** What a step does. Offsets and counts are bytes; `block` is an index for the step's place. */
 export const operations = {
-  /** Engine pieces -> slot: gathers one block by its place and sums it while copying. */
+  /** Engine pieces, in host memory or on a GPU -> slot: gathers one block by its place and sums it while copying. */
   gather: 1,
   /** Slot -> engine pieces: sums the slot while copying and fails when the sum is not the expected one. */
   scatter: 2,
@@ -20,6 +20,8 @@ export const operations = {
   sum: 6,
   /** Makes what was written to a file durable (fdatasync). */
   flush: 7,
+  /** Page-locks a range of host memory for the GPUs in use: they copy to and from it without a detour then. */
+  pin: 8,
 } as const
 
 /** Numbers of one step in the array given to `submit`, in this order. Unused ones are 0. */
@@ -74,6 +76,11 @@ export interface Native {
   openShared(descriptor: number, byteCount: number, writable: boolean): RegionHandle
   /** Opens or creates a file of exactly `byteCount` bytes; `direct` asks for O_DIRECT and falls back by itself. */
   openFile(path: string, byteCount: number, direct: boolean): RegionHandle
+  /** Opens GPU memory that another process handed in at the door as a list of parts; takes the list's descriptor over, also when
+   *  it refuses it. Starts the GPU driver at its first call, so it is done aside and promised. */
+  openParts(door: number, descriptor: number, byteCount: number, writable: boolean): Promise<RegionHandle>
+  /** JSON: the GPUs that are visible, or why there is none. Starts the driver. */
+  describeDevices(): string
   /** Ends a region once no step uses it any more; waiting steps complete with `closed`. */
   closeRegion(region: RegionHandle): void
   /** A view of a memory region, for sockets that read into it. The payload itself stays out of JavaScript. */

@@ -11,8 +11,8 @@ type Sanitizer = {
   readonly libraries: readonly string[]
   readonly flags: string
   readonly env: Record<string, string>
-  /** Tests that it cannot run: the jump out of a signal in the middle of a watched call, and processes that end under
-   *  their threads (both on purpose). */
+  /** Tests that it cannot run: the jump out of a signal in the middle of a watched call, processes that end under
+   *  their threads (both on purpose), and Python, which does not start under the thread sanitizer. */
   readonly without: readonly string[]
 }
 const sanitizers: readonly Sanitizer[] = [
@@ -31,7 +31,7 @@ const sanitizers: readonly Sanitizer[] = [
     flags: '-fsanitize=thread',
     // Node is not compiled for it: what only Node touches, through calls that are watched, says nothing.
     env: { TSAN_OPTIONS: 'exitcode=66 ignore_noninstrumented_modules=1' },
-    without: ['fault/addon-shared-memory', 'fault/addon-exit'],
+    without: ['fault/addon-shared-memory', 'fault/addon-exit', 'contract/addon-device'],
   },
 ]
 const tests = [
@@ -41,6 +41,7 @@ const tests = [
   'unit/addon-arguments',
   'property/addon-places',
   'contract/addon-door',
+  'contract/addon-device',
   'fault/addon-shared-memory',
   'fault/addon-damage',
   'fault/addon-exit',

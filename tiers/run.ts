@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import {
   completionNumbers,
   type Native,
@@ -8,7 +9,7 @@ import {
 } from '../addon/native.ts'
 import { assert } from './block/assert.ts'
 import type { World } from './block/clock.ts'
-import { copyMsMax, queueStepsMax } from './block/limits.ts'
+import { copyMsMax, queueStepsMax, segmentBytes } from './block/limits.ts'
 import { sealByteCount } from './block/seal.ts'
 import { Budget } from './budget.ts'
 import type { StoreMeter } from './metrics.ts'
@@ -35,7 +36,7 @@ export type StepDone =
   | { readonly as: 'overdue'; readonly ended: Promise<Ended> }
 export type Ended = Exclude<StepDone, { as: 'overdue' }>
 
-const lanes = ['copy', 'read', 'write'] as const
+const lanes = ['copy', 'read', 'write', 'pin'] as const
 export type Lane = (typeof lanes)[number]
 const laneOf: Readonly<Record<keyof typeof operations, Lane>> = {
   gather: 'copy',
@@ -45,13 +46,17 @@ const laneOf: Readonly<Record<keyof typeof operations, Lane>> = {
   read: 'read',
   write: 'write',
   flush: 'write',
+  pin: 'pin',
 }
+/** A thread sums what it has copied, which takes longer than the copy: with a GPU, eight keep its link busy. */
+const copyThreads = Math.min(8, Math.max(2, Math.floor(availableParallelism() / 2)))
 /** Threads, steps and bytes in flight per lane. Why apart: a slow write must not delay a copy that an engine waits
  *  for; reads and writes are bounded so that what is in flight ends well within `copyMsMax` on a slow disk. */
 const laneSizes: Readonly<Record<Lane, { threads: number; stepsMax: number; bytesMax: number }>> = {
-  copy: { threads: 2, stepsMax: 512, bytesMax: 2 ** 30 },
+  copy: { threads: copyThreads, stepsMax: 512, bytesMax: 2 ** 30 },
   read: { threads: 8, stepsMax: 64, bytesMax: 64 * 2 ** 20 },
   write: { threads: 2, stepsMax: 16, bytesMax: 64 * 2 ** 20 },
+  pin: { threads: 1, stepsMax: 1, bytesMax: segmentBytes },
 }
 for (const { stepsMax } of Object.values(laneSizes)) {
   assert(stepsMax <= queueStepsMax, 'a lane never asks more of its queue than fits')
@@ -81,7 +86,7 @@ export class Runner {
     this.#world = world
     this.#meter = meter
     const lane = (name: Lane): LaneQueue => new LaneQueue(native, world, name, (line) => this.#strange(line))
-    this.#lanes = { copy: lane('copy'), read: lane('read'), write: lane('write') }
+    this.#lanes = { copy: lane('copy'), read: lane('read'), write: lane('write'), pin: lane('pin') }
   }
 
   /** Never rejects. */
@@ -92,6 +97,7 @@ export class Runner {
     const release = (ended: Ended): Ended => {
       for (const region of regions) this.#idle(region)
       if (ended.as === 'ok') {
+        if (step.operation === 'pin') return ended
         this.#meter.add('terrace_tier_moved_bytes_total', { step: step.operation }, step.byteCount)
       } else {
         this.#meter.add('terrace_tier_steps_failed_total', {

@@ -101,5 +101,6 @@ NAPI_MODULE_INIT() {
   bindRegions(env, exports);
   bindQueues(env, exports);
   bindDoors(env, exports);
+  bindDevices(env, exports);
   return exports;
 }

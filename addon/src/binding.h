@@ -35,6 +35,7 @@ struct Environment {
 void bindRegions(napi_env env, napi_value exports);
 void bindQueues(napi_env env, napi_value exports);
 void bindDoors(napi_env env, napi_value exports);
+void bindDevices(napi_env env, napi_value exports);
 
 void exportFunction(napi_env env, napi_value exports, const char* name, napi_callback callback);
 napi_value numberOf(napi_env env, double value);

@@ -52,7 +52,7 @@ struct Range {
 Range rangeOf(size_t field, size_t sealsLength) {
   switch (field) {
     case operation:
-      return {1, 7};
+      return {TERRACE_GATHER, TERRACE_PIN};
     case sourceRegion:
     case targetRegion:
     case place:

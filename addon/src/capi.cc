@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "checksum.h"
+#include "device_region.h"
 #include "door.h"
 #include "places.h"
 #include "problem.h"
@@ -44,7 +45,7 @@ size_t terrace_describe(char* into, size_t into_bytes) {
   const int length =
       snprintf(into, into_bytes,
                "{\"abiVersion\":%u,\"crc32c\":\"%s\",\"sha256\":\"%s\",\"fileIo\":[\"threads\"],"
-               "\"cuda\":false,\"nixl\":false,\"compiler\":\"%s\"}",
+               "\"nixl\":false,\"compiler\":\"%s\"}",
                TERRACE_ABI_VERSION, crc32cKind(), shaChosen().kind, __VERSION__);
   return length < 0 ? 0 : static_cast<size_t>(length);
 }
@@ -61,7 +62,7 @@ int terrace_close_region(uint32_t region) { return closeRegion(region); }
 int terrace_window(uint32_t handle, uint64_t offset, uint64_t byte_count, void** address, void** hold) {
   std::shared_ptr<Region> region = regionOf(handle);
   if (region == nullptr) return -EINVAL;
-  if (!region->isMemory()) return refuse(-EINVAL, "region: %u is a file, it has no window", handle);
+  if (!region->isMemory()) return refuse(-EINVAL, "region: %u is not host memory, it has no window", handle);
   if (!region->writable)
     return refuse(-EINVAL, "region: %u is open for reading only, it has no window", handle);
   if (region->fragile)
@@ -86,14 +87,31 @@ int terrace_region_byte_count(uint32_t handle, uint64_t* byte_count) {
 int terrace_descriptor(uint32_t handle) {
   const std::shared_ptr<Region> region = regionOf(handle);
   if (region == nullptr) return -EINVAL;
-  if (!region->isMemory()) return refuse(-EINVAL, "region: %u is a file; only memory is handed on", handle);
+  if (!region->isMemory()) return refuse(-EINVAL, "region: %u has none; only host memory is handed on", handle);
   return region->descriptor;
+}
+
+size_t terrace_describe_devices(char* into, size_t into_bytes) { return describeDevices(into, into_bytes); }
+int terrace_export_device(uint64_t address, uint64_t byte_count, terrace_device_part* part) {
+  return exportDevice(address, byte_count, part);
+}
+int terrace_open_device(const terrace_device_part* parts, uint32_t part_count, int writable,
+                        uint32_t* region) {
+  return openDevice(parts, part_count, writable != 0, region);
+}
+int terrace_hand_device(const char* path, const uint8_t* token, terrace_device_part* parts,
+                        uint32_t part_count) {
+  return handDevice(path, token, parts, part_count);
+}
+int terrace_open_parts(uint32_t door, int list, uint64_t byte_count, int writable, uint32_t* region) {
+  return openParts(door, list, byte_count, writable != 0, region);
 }
 
 int terrace_open_place(const terrace_plane* planes, uint32_t plane_count, uint32_t* place) {
   return openPlace(planes, plane_count, place);
 }
 int terrace_close_place(uint32_t place) { return closePlace(place); }
+int terrace_set_path(uint32_t place, uint32_t path) { return setPath(place, path); }
 
 int terrace_open_queue(const terrace_queue_options* options, uint32_t* queue) {
   return Queue::open(*options, queue);

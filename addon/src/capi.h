@@ -19,7 +19,7 @@ extern "C" {
 #define TERRACE_API __attribute__((visibility("default")))
 
 /** Changes whenever something below does. Equal to abiVersion of addon/native.ts. */
-#define TERRACE_ABI_VERSION 1
+#define TERRACE_ABI_VERSION 2
 #define TERRACE_SEAL_BYTES 256
 #define TERRACE_TOKEN_BYTES 16
 
@@ -30,7 +30,33 @@ enum terrace_operation {
   TERRACE_READ = 4,
   TERRACE_COPY = 5,
   TERRACE_SUM = 6,
-  TERRACE_FLUSH = 7
+  TERRACE_FLUSH = 7,
+  /** Makes a range of host memory known to the GPUs (page-locks it), so that they copy to and from it directly. */
+  TERRACE_PIN = 8
+};
+
+/** How the pieces of a block go between a GPU and host memory. */
+enum terrace_path {
+  /** Rows where the pieces lie in even steps; else the kernel for small pieces, batches for others. A path that is
+   * asked for, but not possible for a block, becomes this one too. */
+  TERRACE_PATH_AUTO = 0,
+  /** One copy per piece. */
+  TERRACE_PATH_LOOP = 1,
+  /** One copy per plane, of as many rows as it has layers; needs even steps within one part. */
+  TERRACE_PATH_ROWS = 2,
+  /** One call for all pieces (drivers from 12.8 on); needs pinned slots. */
+  TERRACE_PATH_BATCH = 3,
+  /** A kernel on a few multiprocessors; needs pinned slots and pieces of whole 16 bytes. */
+  TERRACE_PATH_KERNEL = 4
+};
+
+enum terrace_part_kind {
+  /** Memory of cudaMalloc in another process, by its handle. */
+  TERRACE_PART_IPC = 1,
+  /** Memory mapped from an allocation that can be exported, by a descriptor. */
+  TERRACE_PART_DESCRIPTOR = 2,
+  /** Memory of this process, by its address. */
+  TERRACE_PART_OWN = 3
 };
 
 /** Status of a completion: one of these, or minus an errno. */
@@ -81,6 +107,25 @@ typedef struct terrace_plane {
   uint64_t piece_bytes;
 } terrace_plane;
 
+/** A range of GPU memory, as one process tells another of it. */
+typedef struct terrace_device_part {
+  uint32_t size;
+  uint32_t kind;
+  /** The GPU's UUID. */
+  uint8_t device_id[16];
+  /** Name under which the descriptor was handed in at a door; set by `terrace_hand_device`. */
+  uint8_t token[TERRACE_TOKEN_BYTES];
+  uint8_t handle[64];
+  int32_t descriptor;
+  uint32_t reserved;
+  /** Address of the allocation in the process that has it; 0 for others. */
+  uint64_t allocation_base;
+  uint64_t allocation_bytes;
+  /** Where the range starts in the allocation. */
+  uint64_t offset;
+  uint64_t byte_count;
+} terrace_device_part;
+
 typedef struct terrace_queue_options {
   uint32_t size;
   uint32_t thread_count;
@@ -116,8 +161,25 @@ TERRACE_API void terrace_release_window(void* hold);
 TERRACE_API int terrace_region_byte_count(uint32_t region, uint64_t* byte_count);
 TERRACE_API int terrace_descriptor(uint32_t region);
 
+/** Writes which GPUs are visible, or why none is, as JSON ended by 0; returns its length. Starts the driver. */
+TERRACE_API size_t terrace_describe_devices(char* into, size_t into_bytes);
+/** How another process finds a range of this one's GPU memory. The caller owns the part's descriptor. */
+TERRACE_API int terrace_export_device(uint64_t address, uint64_t byte_count, terrace_device_part* part);
+/** A region of all parts, one after another. Takes the descriptors over, also when it refuses them. */
+TERRACE_API int terrace_open_device(const terrace_device_part* parts, uint32_t part_count, int writable,
+                                    uint32_t* region);
+/** Hands parts in at a door under one token, and takes their descriptors over. */
+TERRACE_API int terrace_hand_device(const char* path, const uint8_t* token, terrace_device_part* parts,
+                                    uint32_t part_count);
+/** Opens what `terrace_hand_device` handed in: `list` is the descriptor taken under its token, and is taken over; the
+ * parts' own are taken from the same door. All parts together must have `byte_count` bytes. */
+TERRACE_API int terrace_open_parts(uint32_t door, int list, uint64_t byte_count, int writable,
+                                   uint32_t* region);
+
 TERRACE_API int terrace_open_place(const terrace_plane* planes, uint32_t plane_count, uint32_t* place);
 TERRACE_API int terrace_close_place(uint32_t place);
+/** How pieces of this place go to and from GPUs; steps that were taken already keep their way. */
+TERRACE_API int terrace_set_path(uint32_t place, uint32_t path);
 
 TERRACE_API int terrace_open_queue(const terrace_queue_options* options, uint32_t* queue);
 /** An eventfd, readable when completions wait or the queue has ended. Owned by the queue. */

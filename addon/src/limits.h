@@ -24,6 +24,23 @@ constexpr uint64_t byteCountMax = (uint64_t{1} << 53) - 1;
 constexpr uint64_t sumChunkBytes = 16384;
 /** Payloads from this many bytes are stored past the caches: they would push out what is needed sooner. */
 constexpr uint64_t streamingBytesMin = 262144;
+/** GPUs of one machine that are looked at. Machines have eight, some sixteen. */
+constexpr uint32_t devicesMax = 32;
+/** Parts of one region of GPU memory: an engine with a tensor per layer and plane has some hundred. */
+constexpr uint32_t devicePartsMax = 4096;
+/** Copies in one call to the driver. It starts with the first one only when the call returns, so a call is cut. */
+constexpr uint32_t copiesPerCall = 512;
+/** Thread blocks of the copying kernel, and threads of each: few, because they take multiprocessors from the
+ * engine; enough to fill a PCIe link. */
+constexpr uint32_t kernelBlocksMax = 8;
+constexpr uint32_t kernelThreads = 512;
+/** Bytes that one thread block of the kernel takes at a time. Larger pieces are cut, or few blocks do all. */
+constexpr uint64_t kernelPartBytes = 65536;
+/** Pieces below this many bytes, not in even steps, go by the kernel: a batch of so small ones is slow, and slows
+ * down whatever the GPU computes meanwhile. */
+constexpr uint64_t kernelPieceBytesMax = 28672;
+/** Longest time that a thread asks for the end of a copy before it sleeps, in microseconds. */
+constexpr int64_t askingMicrosecondsMax = 50;
 /** Descriptors, and connections, that wait at a door. As in tiers/block/limits.ts. */
 constexpr uint32_t waitingDescriptorsMax = 64;
 /** Bytes of the name under which a descriptor is handed in. */

@@ -3,8 +3,10 @@
 
 #include "bus_guard.h"
 #include "checksum.h"
+#include "copy_device.h"
 #include "copy_host.h"
 #include "file.h"
+#include "pin.h"
 #include "step.h"
 
 namespace terrace {
@@ -61,6 +63,18 @@ void copyMemory(Work& work) {
   work.byteCount = step.byteCount;
 }
 
+/** The region of a step that lies on a GPU, or null. */
+const Region* deviceOf(const Step& step) {
+  if (step.source != nullptr && step.source->isDevice()) return step.source.get();
+  return step.target != nullptr && step.target->isDevice() ? step.target.get() : nullptr;
+}
+
+void copyDevice(Work& work) {
+  const bool isGather = work.step.operation == TERRACE_GATHER;
+  work.status = isGather ? gatherDevice(work.step, work.checksum) : scatterDevice(work.step, work.checksum);
+  if (work.status == TERRACE_OK) work.byteCount = work.step.byteCount;
+}
+
 void carryOut(void* context) {
   Work& work = *static_cast<Work*>(context);
   switch (work.step.operation) {
@@ -70,6 +84,10 @@ void carryOut(void* context) {
       return readFile(work);
     case TERRACE_FLUSH:
       work.status = flushFile(*work.step.target);
+      return;
+    case TERRACE_PIN:
+      work.status = pinRange(work.step);
+      if (work.status == TERRACE_OK) work.byteCount = work.step.byteCount;
       return;
     default:
       return copyMemory(work);
@@ -92,12 +110,16 @@ void performStep(const Step& step, uint8_t* page, terrace_completion& into) {
   Work work{step, page, TERRACE_CLOSED, 0, 0};
   if (!isClosed(step)) {
     const FragileSpan spans[2] = {fragileSpanOf(step.source), fragileSpanOf(step.target)};
-    if (const int lost = guardedRun(spans, carryOut, &work)) {
+    // Never under the guard: its jump would leave the driver's locks held. Slots of such steps cannot be
+    // shortened (resolve_step.cc).
+    if (deviceOf(step) != nullptr) {
+      copyDevice(work);
+    } else if (const int lost = guardedRun(spans, carryOut, &work)) {
       work.status = lost;
       work.byteCount = 0;
     }
     if (work.status == TERRACE_OK && step.checksum >= 0 && step.checksum != int64_t{work.checksum} &&
-        step.operation != TERRACE_WRITE && step.operation != TERRACE_FLUSH)
+        step.operation != TERRACE_WRITE && step.operation != TERRACE_FLUSH && step.operation != TERRACE_PIN)
       work.status = TERRACE_CHECKSUM;
   }
   into.status = work.status;

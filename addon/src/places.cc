@@ -55,4 +55,12 @@ int closePlace(uint32_t handle) {
   return 0;
 }
 
+int setPath(uint32_t handle, uint32_t path) {
+  const std::shared_ptr<Place> place = places().find(handle);
+  if (place == nullptr) return refuse(-EINVAL, "place: %u is not open", handle);
+  if (path > TERRACE_PATH_KERNEL) return refuse(-EINVAL, "path: %u is unknown", path);
+  place->path = path;
+  return 0;
+}
+
 }  // namespace terrace

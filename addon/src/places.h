@@ -25,9 +25,15 @@ struct Place {
   uint32_t planeCount = 0;
   uint64_t payloadBytes = 0;
   std::atomic<bool> closed{false};
+  /** One of terrace_path. */
+  std::atomic<uint32_t> path{TERRACE_PATH_AUTO};
 
   /** Whether every piece of `block` lies inside a region of so many bytes. */
   bool fits(uint64_t block, uint64_t regionBytes) const;
+  /** Where a piece starts in its region. */
+  static uint64_t pieceAt(const Plane& plane, uint64_t layer, uint64_t block) {
+    return plane.baseOffset + layer * plane.layerStride + block * plane.blockStride;
+  }
 };
 
 using Places = Handles<Place, 2>;
@@ -35,5 +41,6 @@ Places& places();
 
 int openPlace(const terrace_plane* planes, uint32_t planeCount, uint32_t* handle);
 int closePlace(uint32_t handle);
+int setPath(uint32_t handle, uint32_t path);
 
 }  // namespace terrace

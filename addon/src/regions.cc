@@ -6,21 +6,19 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 
+#include "device_mapping.h"
 #include "memory_left.h"
+#include "pin.h"
 #include "problem.h"
 
 namespace terrace {
 namespace {
 
 constexpr long hugetlbfsMagic = 0x958458f6;
-
-int publish(std::shared_ptr<Region> region, uint32_t* handle) {
-  *handle = regions().add(std::move(region));
-  return *handle == 0 ? refuse(-EMFILE, "regions: too many are open") : 0;
-}
 
 int map(Region& region) {
   const int protection = PROT_READ | (region.writable ? PROT_WRITE : 0);
@@ -41,7 +39,30 @@ Regions& regions() {
   return *table;
 }
 
+int publishRegion(std::shared_ptr<Region> region, uint32_t* handle) {
+  *handle = regions().add(std::move(region));
+  return *handle == 0 ? refuse(-EMFILE, "regions: too many are open") : 0;
+}
+
+uint64_t Region::addressOf(uint64_t offset, uint64_t wantedBytes) const {
+  // The last part that starts at or before the offset.
+  auto after = std::upper_bound(parts.begin(), parts.end(), offset,
+                                [](uint64_t at, const RegionPart& part) { return at < part.start; });
+  if (after == parts.begin()) return 0;
+  const RegionPart& part = *--after;
+  const uint64_t from = offset - part.start;
+  return from <= part.byteCount && wantedBytes <= part.byteCount - from ? part.address + from : 0;
+}
+
+bool Region::isPinned(uint64_t offset, uint64_t wantedBytes) {
+  const std::lock_guard<std::mutex> lock(pinnedMutex);
+  for (const PinnedRange& range : pinned)
+    if (offset >= range.start && offset + wantedBytes <= range.start + range.byteCount) return true;
+  return false;
+}
+
 Region::~Region() {
+  unpinAll(*this);
   if (base != nullptr) munmap(base, mappedBytes);
   if (descriptor >= 0) close(descriptor);
 }
@@ -63,7 +84,7 @@ int openMemory(uint64_t byteCount, uint32_t* handle) {
   if (fcntl(region->descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return refuseErrno(errno, "memfd seals");
   if (const int status = map(*region)) return status;
-  return publish(std::move(region), handle);
+  return publishRegion(std::move(region), handle);
 }
 
 int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* handle) {
@@ -95,7 +116,7 @@ int openShared(int descriptor, uint64_t byteCount, bool writable, uint32_t* hand
   const int seals = fcntl(descriptor, F_GET_SEALS);
   region->fragile = seals < 0 || (seals & F_SEAL_SHRINK) == 0;
   if (const int failed = map(*region)) return failed;
-  return publish(std::move(region), handle);
+  return publishRegion(std::move(region), handle);
 }
 
 int closeRegion(uint32_t handle) {

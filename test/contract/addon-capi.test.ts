@@ -37,7 +37,7 @@ void t.test('Python calls it with its standard library alone', async (t) => {
   const program = `
 import ctypes, sys
 terrace = ctypes.CDLL(sys.argv[1])
-assert terrace.terrace_abi_version() == 1
+assert terrace.terrace_abi_version() == 2
 terrace.terrace_crc32c.restype = ctypes.c_uint32
 assert terrace.terrace_crc32c(b"123456789", ctypes.c_size_t(9), 0) == 0xe3069283
 region = ctypes.c_uint32()

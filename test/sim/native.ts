@@ -39,7 +39,7 @@ type Work = {
  *  that they race,
  *  tear and end in any order. */
 export class FakeNative implements Native {
-  readonly abiVersion = 1
+  readonly abiVersion = 2
   faults: Faults = noFaults
   /** Steps that always fail, whatever the rates say. */
   failing: (operation: string) => boolean = () => false
@@ -85,6 +85,14 @@ export class FakeNative implements Native {
     const bytes = this.#shared.get(descriptor)
     if (bytes === undefined || bytes.length < byteCount) throw new Error('openShared.descriptor: too short')
     return this.#regions.push({ bytes, kind: 'memory', closed: false }) - 1
+  }
+
+  openParts(): Promise<number> {
+    return Promise.reject(new Error('openParts.device: no GPU in a simulation'))
+  }
+
+  describeDevices(): string {
+    return '{"absent":"no GPU in a simulation"}'
   }
 
   openFile(path: string, byteCount: number): number {

@@ -175,18 +175,18 @@ void t.test('every number of a step is checked, and a bad step anywhere takes no
 
 void t.test('every way out of a region is refused', async (t) => {
   const rows: readonly (readonly [StepWanted, string])[] = [
-    [{ ...sum, operation: 0 }, 'operation: must be a whole number from 1 to 7'],
-    [{ ...sum, operation: 8 }, 'operation: must be a whole number from 1 to 7'],
+    [{ ...sum, operation: 0 }, 'operation: must be a whole number from 1 to 8'],
+    [{ ...sum, operation: 9 }, 'operation: must be a whole number from 1 to 8'],
     [{ ...sum, byteCount: 0 }, 'byteCount: must be 1 or more'],
     [{ ...sum, sourceRegion: 5 }, 'sourceRegion: region 5 is not open'],
     [{ ...sum, sourceRegion: place }, `sourceRegion: region ${place} is not open`],
-    [{ ...sum, sourceRegion: file }, 'sourceRegion: must be memory, not a file'],
+    [{ ...sum, sourceRegion: file }, 'sourceRegion: must be host memory'],
     [{ ...sum, source: 65_536 }, `source: outside region ${host}`],
     [{ ...sum, source: 65_500 }, `byteCount: outside region ${host}`],
     [{ ...sum, source: bytesMax, byteCount: bytesMax }, `source: outside region ${host}`],
     [{ ...copy, target: 60_000 }, `byteCount: outside region ${host}`],
     [{ ...copy, target: 4096 }, 'target: overlaps the source'],
-    [{ ...copy, targetRegion: file }, 'targetRegion: must be memory, not a file'],
+    [{ ...copy, targetRegion: file }, 'targetRegion: must be host memory'],
     [{ ...copy, targetRegion: readOnly }, 'targetRegion: is open for reading only'],
     [{ ...gather, place: 0 }, 'place: place 0 is not open'],
     [{ ...gather, byteCount: 2047 }, `byteCount: a block of place ${place} has 2048 bytes, not 2047`],
@@ -198,7 +198,7 @@ void t.test('every way out of a region is refused', async (t) => {
     [{ ...gather, targetRegion: readOnly }, 'targetRegion: is open for reading only'],
     [{ ...scatter, target: 104 }, 'target: block 104 reaches outside the region'],
     [{ ...scatter, targetRegion: readOnly }, 'targetRegion: is open for reading only'],
-    [{ ...write, sourceRegion: file }, 'sourceRegion: must be memory, not a file'],
+    [{ ...write, sourceRegion: file }, 'sourceRegion: must be host memory'],
     [{ ...write, targetRegion: host }, 'targetRegion: must be a file'],
     [{ ...write, source: 4097 }, 'source: must be a multiple of 4096'],
     [{ ...write, target: 512 }, 'target: must be a multiple of 4096'],
@@ -227,14 +227,14 @@ void t.test('a window shows its region and no more', async (t) => {
   t.equal(native.windowOf(host, 1, 65_535).length, 65_535)
   says(t, 'windowOf', [host, 65_537, 0], `windowOf.offset: outside region ${host}`)
   says(t, 'windowOf', [host, 65_535, 2], `windowOf.byteCount: outside region ${host}`)
-  says(t, 'windowOf', [file, 0, 1], `windowOf.region: ${file} is a file, it has no window`)
+  says(t, 'windowOf', [file, 0, 1], `windowOf.region: ${file} is not host memory, it has no window`)
   says(
     t,
     'windowOf',
     [readOnly, 0, 1],
     `windowOf.region: ${readOnly} is open for reading only, it has no window`,
   )
-  says(t, 'descriptorOf', [file], `descriptorOf.region: ${file} is a file; only memory is handed on`)
+  says(t, 'descriptorOf', [file], `descriptorOf.region: ${file} has none; only host memory is handed on`)
 })
 
 void t.test('what the system refuses comes with the name of the error', async (t) => {
