@@ -35,6 +35,8 @@ type FlowParts = {
   readonly links: LinkRates
   /** The descriptor handed in under the token, or -1; waits a moment for one that is under way. */
   readonly takeDescriptor: (token: Uint8Array) => Promise<number>
+  /** Opens GPU memory from the list that was handed in, and takes its descriptor over. */
+  readonly openParts: (list: number, byteCount: number, writable: boolean) => Promise<number>
   /** False once no new blocks are taken. */
   readonly takesStores: () => boolean
 }
@@ -84,8 +86,8 @@ export class Flow {
   }
 
   async #attachRegion(session: Session, fields: Ask<'attachRegion'>): Promise<Answer<'attachRegion'>> {
-    if (fields.kind !== 'shared') {
-      const why = `kind "${fields.kind}" is not offered by this daemon: use "shared"`
+    if (fields.kind === 'pool') {
+      const why = `kind "${fields.kind}" is not offered by this daemon: use "shared" or "device"`
       throw new KvFailure('KVT_REGION_BAD', { why })
     }
     if (fields.byteCount === 0) throw new KvFailure('KVT_REGION_BAD', { why: 'byteCount must not be 0' })
@@ -95,7 +97,9 @@ export class Flow {
       const why = 'no descriptor was handed in at the door under this token'
       throw new KvFailure('KVT_REGION_BAD', { why })
     }
-    return { region: session.addRegion(descriptor, fields) }
+    if (fields.kind === 'shared') return { region: session.addRegion(descriptor, fields) }
+    const opening = this.#parts.openParts(descriptor, fields.byteCount, fields.writable !== 0)
+    return { region: await session.addDevice(opening, fields) }
   }
 
   #lookup(session: Session, fields: Ask<'lookup'>): Answer<'lookup'> {

@@ -18,7 +18,7 @@ import type { Log } from './log.ts'
 import type { DaemonMeter } from './metrics.ts'
 import { Session, type SessionStatus } from './session.ts'
 
-export type ServerNative = Pick<Native, 'peerOf' | 'openDoor' | 'closeDoor' | 'takeDescriptor'>
+export type ServerNative = Pick<Native, 'peerOf' | 'openDoor' | 'closeDoor' | 'takeDescriptor' | 'openParts'>
 type ServerParts = {
   readonly world: World
   readonly native: ServerNative
@@ -61,6 +61,7 @@ export class EngineServer {
       meter: parts.meter,
       links: parts.links,
       takeDescriptor: (token) => this.#takeDescriptor(token),
+      openParts: (list, byteCount, writable) => parts.native.openParts(this.#door, list, byteCount, writable),
       takesStores: () => this.#state === 'serving',
     })
     server.on('connection', (socket) => this.#accept(socket))

@@ -93,15 +93,32 @@ export class Session {
 
   /** Takes over a descriptor as a region of this session. */
   addRegion(descriptor: number, wanted: Ask<'attachRegion'>): number {
-    const writable = wanted.writable !== 0
-    const region = this.#store.attachRegion(descriptor, wanted.byteCount, writable)
+    const region = this.#store.attachRegion(descriptor, wanted.byteCount, wanted.writable !== 0)
+    return this.#numberOf(region, wanted)
+  }
+
+  /** Takes over GPU memory as a region of this session, once it is open. */
+  async addDevice(opening: Promise<number>, wanted: Ask<'attachRegion'>): Promise<number> {
+    const region = await this.#store.attachDevice(opening)
+    try {
+      // Others may have attached meanwhile.
+      this.checkRoomForRegion()
+      return this.#numberOf(region, wanted)
+    } catch (error) {
+      await this.#store.detachRegion(region)
+      throw error
+    }
+  }
+
+  #numberOf(region: number, wanted: Ask<'attachRegion'>): number {
     if (this.#ended) {
       // The engine left while its descriptor was on the way: nobody would ever give the region back.
       this.#store.detachRegion(region).catch(() => undefined)
       throw new KvFailure('KVT_STOPPING', {})
     }
     const number = this.#nextRegion++
-    this.#regions.set(number, { region, kind: wanted.kind, byteCount: wanted.byteCount, writable })
+    const { kind, byteCount } = wanted
+    this.#regions.set(number, { region, kind, byteCount, writable: wanted.writable !== 0 })
     return number
   }
 

@@ -7,6 +7,7 @@ import { copyMsMax } from './block/limits.ts'
 import type { Row } from './policy/eviction.ts'
 import type { PolicyEntry } from './policy/register.ts'
 import { VictimChooser } from './room.ts'
+import type { Runner } from './run.ts'
 import { sameSlot } from './state.ts'
 import type { BlockTable, Claimed, Identity, Pinned } from './table.ts'
 import type { HostSpan, TierUsage } from './tier.ts'
@@ -37,6 +38,7 @@ export class HostTier {
   readonly #chooser: VictimChooser
   readonly #byteCount: number
   readonly #isTreeAware: boolean
+  #isPinned = false
   #below: Below = { isSaved: () => 'nowhere', save: async () => undefined, evicted: () => undefined }
 
   constructor(native: Native, world: World, byteCount: number, policy: PolicyEntry) {
@@ -53,6 +55,34 @@ export class HostTier {
       const why = error instanceof Error ? error.message : 'unknown'
       throw new KvFailure('KVT_MEMORY_SHORT', { wantedBytes: byteCount, why })
     }
+  }
+
+  /** Page-locks the pool for the GPUs, segment by segment, once. Until a segment is, and where the driver does not want to,
+   *  copies to it only take longer. Why in pieces: the driver stops all its callers meanwhile, and no slot crosses a segment. */
+  pin(runner: Runner, pinned: (byteCount: number) => void): void {
+    if (this.#isPinned) return
+    this.#isPinned = true
+    const { segmentCount, segmentBytes } = this.arena
+    const pinAll = async (): Promise<void> => {
+      let pinnedBytes = 0
+      for (let i = 0; i < segmentCount; i++) {
+        const from = {
+          operation: 'pin',
+          sourceRegion: 0,
+          source: 0,
+          place: 0,
+          checksum: -1,
+          seal: null,
+        } as const
+        const target = { targetRegion: this.region, target: i * segmentBytes, byteCount: segmentBytes }
+        // A step that fails is counted, and costs speed alone.
+        const ended = await runner.runToEnd({ ...from, ...target })
+        if (ended.as !== 'ok') continue
+        pinnedBytes += segmentBytes
+        pinned(pinnedBytes)
+      }
+    }
+    void pinAll()
   }
 
   useBelow(below: Below): void {

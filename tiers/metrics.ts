@@ -90,6 +90,11 @@ export const storeMetrics = {
   terrace_tier_resident_blocks: { kind: 'gauge', labels: ['tier'], about: 'Blocks in a tier.' },
   terrace_tier_used_bytes: { kind: 'gauge', labels: ['tier'], about: 'Bytes of slots in use in a tier.' },
   terrace_tier_capacity_bytes: { kind: 'gauge', labels: ['tier'], about: 'Bytes a tier may use.' },
+  terrace_tier_pinned_bytes: {
+    kind: 'gauge',
+    labels: [],
+    about: 'Host memory that is page-locked for GPUs: from the first engine on that hands in GPU memory.',
+  },
   terrace_tier_moved_bytes_total: {
     kind: 'counter',
     labels: ['step'],

@@ -68,6 +68,9 @@ export interface BlockStore {
   routeHashes(namespace: NamespaceId, tokens: Uint32Array): readonly RouteHash[]
   /** Takes over a descriptor of an engine's memory. Throws KvFailure KVT_REGION_BAD. */
   attachRegion(descriptor: number, byteCount: number, writable: boolean): number
+  /** Takes over GPU memory of an engine, once it is open; from the first one on host memory is page-locked. Throws KvFailure
+   *  KVT_REGION_BAD. */
+  attachDevice(opening: Promise<number>): Promise<number>
   /** Resolves when no copy touches the region any more. */
   detachRegion(region: number): Promise<void>
   /** What the node's tiers stored and dropped, in order. One listener. */

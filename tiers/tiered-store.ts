@@ -149,6 +149,22 @@ export class TieredStore implements BlockStore {
     }
   }
 
+  async attachDevice(opening: Promise<number>): Promise<number> {
+    const region = await opening.catch((error: unknown) => {
+      throw new KvFailure('KVT_REGION_BAD', {
+        why: error instanceof Error ? error.message : 'it cannot be opened',
+      })
+    })
+    if (this.#state !== 'serving') {
+      this.#parts.native.closeRegion(region)
+      throw new KvFailure('KVT_STOPPING', {})
+    }
+    this.#regions.add(region)
+    const { host, runner, meter } = this.#parts
+    host.pin(runner, (byteCount) => meter.set('terrace_tier_pinned_bytes', {}, byteCount))
+    return region
+  }
+
   async detachRegion(region: number): Promise<void> {
     if (!this.#regions.delete(region)) return
     // A load or store under way may begin one more copy while this waits for the last one.

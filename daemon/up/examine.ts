@@ -179,6 +179,12 @@ const libraryFolders = [
   '/usr/lib/aarch64-linux-gnu',
 ]
 
+type GpuDriver = {
+  readonly absent?: string
+  readonly driver?: string
+  readonly devices?: readonly { readonly name: string; readonly multiprocessors: number }[]
+}
+
 function library(name: string): string | null {
   const folders = [
     ...(process.env.LD_LIBRARY_PATH ?? '').split(':').filter((path) => path !== ''),
@@ -191,18 +197,28 @@ function library(name: string): string | null {
   return null
 }
 
+/** Starts the GPU driver, as the daemon does when the first engine hands GPU memory in. */
+function gpus(): Finding {
+  const none = 'no engine can hand in GPU memory; engines in host memory are served'
+  try {
+    const found = JSON.parse(loadNative().describeDevices()) as GpuDriver
+    if (found.devices === undefined)
+      return absent('CUDA', found.absent ?? 'no driver', none, 'install the NVIDIA driver')
+    const names = found.devices.map(
+      ({ name, multiprocessors }) => `${name} (${multiprocessors} multiprocessors)`,
+    )
+    return good('CUDA', `driver ${found.driver}: ${names.join(', ')}`)
+  } catch {
+    // What is wrong with the addon has a line of its own.
+    return absent('CUDA', 'not asked: the addon does not load', none, 'sh .ci/setup')
+  }
+}
+
 function devices(): Finding[] {
-  const cuda = library('libcuda.so.1')
   const nixl = library('libnixl_capi.so')
-  const later =
-    'this release keeps blocks in host memory, on NVMe and in S3 only; the device tier is not built yet'
+  const later = 'this release moves blocks between the memories of one node and S3 only'
   return [
-    absent(
-      'CUDA',
-      cuda === null ? 'no driver found' : `driver at ${cuda}, not used by this release`,
-      'no HBM tier',
-      later,
-    ),
+    gpus(),
     absent(
       'NIXL',
       nixl === null ? 'not found' : `${nixl}, not used by this release`,

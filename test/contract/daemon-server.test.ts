@@ -138,7 +138,9 @@ void t.test('regions: by token only, of the size said, bounded in number', async
   const wanted = { kind: 'shared', byteCount: 4_096, writable: 1, token: parts.handIn(4_096) } as const
   const wrongToken = { ...wanted, token: new Uint8Array(16) }
   t.match(await peer.refusal('attachRegion', wrongToken), /KVT_REGION_BAD.*no descriptor/)
-  t.match(await peer.refusal('attachRegion', { ...wanted, kind: 'device' }), /KVT_REGION_BAD.*"device"/)
+  t.match(await peer.refusal('attachRegion', { ...wanted, kind: 'pool' }), /KVT_REGION_BAD.*"pool"/)
+  const onDevice = { ...wanted, kind: 'device', token: parts.handIn(4_096) } as const
+  t.match(await peer.refusal('attachRegion', onDevice), /KVT_REGION_BAD.*no GPU here/)
   t.match(await peer.refusal('attachRegion', { ...wanted, byteCount: 0 }), /KVT_REGION_BAD.*byteCount/)
   const longer = { ...wanted, byteCount: 8_192, token: parts.handIn(4_096) }
   t.match(await peer.refusal('attachRegion', longer), /KVT_REGION_BAD.*shorter/)

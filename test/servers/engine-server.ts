@@ -41,6 +41,7 @@ export async function startEngineServer(
       doors.delete(name)
       return descriptor
     },
+    openParts: () => Promise.reject(new Error('openParts.device: no GPU here')),
     ...options.native,
   }
   const socket = join(directory, 'daemon.sock')

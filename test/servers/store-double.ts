@@ -77,6 +77,12 @@ export class StoreDouble implements BlockStore {
     return routeHashes(routeSecretOf(this.#secret, tenant, adapter), tokens, layout.blockTokens)
   }
 
+  async attachDevice(opening: Promise<number>): Promise<number> {
+    return await opening.catch((error: Error) => {
+      throw new KvFailure('KVT_REGION_BAD', { why: error.message })
+    })
+  }
+
   attachRegion(descriptor: number, byteCount: number): number {
     if (fstatSync(descriptor).size < byteCount) {
       closeSync(descriptor)
