@@ -3,6 +3,7 @@ import { Interrupted } from '../failure.ts'
 import { Progress } from '../progress.ts'
 import { emitReport, outputFields } from '../report/emit.ts'
 import { checkCapacities, risingCapacities } from '../simulate/capacity.ts'
+import { usualHints } from '../simulate/hint-stream.ts'
 import type { Job, JobResult } from '../simulate/job.ts'
 import { checkPolicies, runFields } from '../simulate/options.ts'
 import { runJobs } from '../simulate/pool.ts'
@@ -72,7 +73,7 @@ export const command = defineCommand({
         sizes.map((blocks) => ({
           kind: 'one' as const,
           policy,
-          hints: 'answers',
+          hints: usualHints,
           capacityBlocks: blocks,
           seed: options.seed,
         })),
@@ -100,7 +101,7 @@ export const command = defineCommand({
 function fromCurve(trace: Trace, policy: string, blocks: number, curve: HitCurve): JobResult {
   return {
     policy,
-    hints: 'answers',
+    hints: usualHints,
     capacityBlocks: blocks,
     hits: curve.hits[Math.min(blocks, trace.nodeCount)] ?? 0,
     rawHits: null,

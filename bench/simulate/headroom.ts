@@ -1,17 +1,18 @@
 import { traceContext } from '../report/context.ts'
 import type { Curves, Report, Table } from '../report/report.ts'
 import type { Trace } from '../trace/trace.ts'
+import { usualHints } from './hint-stream.ts'
 import type { Job, JobResult } from './job.ts'
 
 /** What one more piece of knowledge would give: each rung knows more than the one before. */
 const rungs = [
-  { key: 'lru', policy: 'lru', hints: 'answers', label: 'LRU, leaf-first' },
-  { key: 'terrace', policy: 'terrace', hints: 'answers', label: 'terrace' },
-  { key: 'inferred', policy: 'terrace', hints: 'inferred', label: 'terrace, hints inferred from gaps' },
+  { key: 'lru', policy: 'lru', hints: usualHints, label: 'LRU, leaf-first' },
+  { key: 'blind', policy: 'terrace', hints: 'none', label: 'terrace, hearing nothing of requests' },
+  { key: 'terrace', policy: 'terrace', hints: usualHints, label: 'terrace, by what can be inferred' },
   { key: 'told20', policy: 'terrace', hints: 'told:20', label: 'terrace, session hints, 20 % wrong' },
   { key: 'told', policy: 'terrace', hints: 'told', label: 'terrace, session hints, exact' },
-  { key: 'when', policy: 'hint-when', hints: 'answers', label: 'every block told roughly when' },
-  { key: 'limit', policy: 'belady', hints: 'answers', label: 'the limit' },
+  { key: 'when', policy: 'hint-when', hints: usualHints, label: 'every block told roughly when' },
+  { key: 'limit', policy: 'belady', hints: usualHints, label: 'the limit' },
 ] as const
 
 export function headroomJobs(capacities: readonly number[], seed: number): readonly Job[] {
@@ -98,7 +99,7 @@ export function headroomReport(
     context: traceContext({
       assumed: trace.assumed ?? [],
       capacity: 'blocks; percent of the distinct blocks, rounded up',
-      order: 'leaf-first; hints are per session and come from the future unless they say inferred',
+      order: 'leaf-first; hints are per session and come from the future unless they are inferred',
       seed,
     }),
     partial,

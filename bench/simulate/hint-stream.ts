@@ -2,24 +2,28 @@ import { type HintClass, noNotes, type VisitNotes } from '../../tiers/policy/evi
 import { HintGuesser, hintClassOf } from '../../tiers/policy/hints.ts'
 import type { Trace } from '../trace/trace.ts'
 
-/** What a policy is told of requests beside their blocks: nothing, how long their answers were (as the daemon tells it), and with
- *  these hints from the future of each session (with a share of requests told wrongly) or inferred from past gaps. */
+/** What a policy is told of requests beside their blocks: nothing; what can be inferred, which is how long their answers were (as
+ *  the daemon tells it) or, where a trace does not say, a guess from past gaps; and with it the future of each session (with a
+ *  share of requests told wrongly). */
 export type HintSource =
   | { readonly from: 'nowhere' }
-  | { readonly from: 'answers' }
   | { readonly from: 'past' }
   | { readonly from: 'future'; readonly wrongPercent: number }
 
 const hintCodes: readonly HintClass[] = ['none', 'soon', 'minutes', 'later', 'never']
 
 /** What a policy gets to see of a request, by the codes of a stream: hints that were told, then the same as guesses. */
-export const hintNotes: readonly VisitNotes[] = [false, true].flatMap((hintIsGuess) =>
+const hintNotes: readonly VisitNotes[] = [false, true].flatMap((hintIsGuess) =>
   hintCodes.map((hint) => ({ ...noNotes, hint, hintIsGuess })),
 )
 
+/** The words of `--hints`. */
+export const hintWords = 'none, inferred, told, told:20 (percent wrong)'
+/** What is heard unless told otherwise. Why not nothing: the daemon hears lengths of answers too. */
+export const usualHints = 'inferred'
+
 export function hintSourceNamed(text: string): HintSource | null {
   if (text === 'none') return { from: 'nowhere' }
-  if (text === 'answers') return { from: 'answers' }
   if (text === 'inferred') return { from: 'past' }
   const told = /^told(?::([0-9]{1,2}|100))?$/.exec(text)
   return told === null ? null : { from: 'future', wrongPercent: Number(told[1] ?? 0) }
@@ -27,8 +31,8 @@ export function hintSourceNamed(text: string): HintSource | null {
 
 /** What a policy gets to hear of a trace. */
 export type Hints = {
-  /** A hint per request, as an index into `hintNotes`; null for none. It is one per session, as real hints are: about the
-   *  next request that continues this one, not about each block. */
+  /** A hint per request, as an index into the notes below; null for none. It is one per session, as real hints are: about
+   *  the next request that continues this one, not about each block. */
   readonly codes: Uint8Array | null
   readonly answers: 'told' | 'untold'
 }
@@ -36,14 +40,20 @@ export type Hints = {
 /** What the daemon's policies hear. */
 export const answersOnly: Hints = { codes: null, answers: 'told' }
 
+/** What is heard of one request when it comes. */
+export const notesOf = (hints: Hints, request: number): VisitNotes =>
+  hintNotes[hints.codes?.[request] ?? 0] ?? noNotes
+
+/** What is heard of the length of its answer; 0 for nothing. */
+export const answerOf = (hints: Hints, trace: Trace, request: number): number =>
+  hints.answers === 'told' ? (trace.outputTokens[request] as number) : 0
+
 export function hintStream(trace: Trace, source: HintSource): Hints {
   switch (source.from) {
     case 'nowhere':
       return { codes: null, answers: 'untold' }
-    case 'answers':
-      return answersOnly
     case 'past':
-      return { codes: inferred(trace), answers: 'told' }
+      return { codes: guessed(trace), answers: 'told' }
     case 'future':
       return { codes: told(trace, source.wrongPercent), answers: 'told' }
   }
@@ -78,8 +88,10 @@ function told(trace: Trace, wrongPercent: number): Uint8Array {
 
 const codeOf = (hint: HintClass): number => hintCodes.indexOf(hint)
 
-/** What a router could infer: sessions by their number, or by the chain when the trace names none. */
-function inferred(trace: Trace): Uint8Array {
+/** What gaps let guess of requests whose answers are of unknown length; null when there are none. Sessions go by their number, or by
+ *  the chain when the trace names none. */
+function guessed(trace: Trace): Uint8Array | null {
+  if (!trace.outputTokens.includes(0)) return null
   const codes = new Uint8Array(trace.requestCount)
   const guesser = new HintGuesser()
   const sessionAt = new Int32Array(trace.nodeCount).fill(-1)
@@ -87,12 +99,10 @@ function inferred(trace: Trace): Uint8Array {
     const nowMs = trace.arrivalMs[request] as number
     const session = trace.session?.[request] ?? chainSession(trace, request, sessionAt)
     guesser.arrived(session, nowMs)
-    const expectMs = guesser.finished(session, nowMs, {
-      finish: 'unknown',
-      hasTools: false,
-      answerTokens: trace.outputTokens[request] ?? null,
-    })
-    codes[request] = hintCodes.length + codeOf(hintClassOf(expectMs))
+    const told = trace.outputTokens[request] as number
+    const answerTokens = told === 0 ? null : told
+    const expectMs = guesser.finished(session, nowMs, { finish: 'unknown', hasTools: false, answerTokens })
+    if (answerTokens === null) codes[request] = hintCodes.length + codeOf(hintClassOf(expectMs))
     const anchor = anchorOf(trace, request)
     if (anchor >= 0) sessionAt[anchor] = session
   }

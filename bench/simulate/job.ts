@@ -3,7 +3,7 @@ import { policyNamed } from '../../tiers/policy/register.ts'
 import { WriteBudget } from '../../tiers/policy/write-budget.ts'
 import type { Trace } from '../trace/trace.ts'
 import { seededChance } from './chance.ts'
-import { hintSourceNamed, hintStream } from './hint-stream.ts'
+import { answerOf, type Hints, hintSourceNamed, hintStream, notesOf, usualHints } from './hint-stream.ts'
 import type { Progress } from './one-tier.ts'
 import { simulatedPolicyNamed } from './table.ts'
 import { type Sharing, simulateTenants, type TenantHits } from './tenants.ts'
@@ -14,7 +14,7 @@ export type OneTierJob = {
   readonly kind: 'one'
   readonly policy: string
   readonly capacityBlocks: number
-  /** As written on the command line: `answers`, `none`, `inferred`, `told`, `told:20`. */
+  /** As written on the command line: `none`, `inferred`, `told`, `told:20`. */
   readonly hints: string
   readonly seed: number
 }
@@ -33,6 +33,7 @@ export type StackJob = {
   /** Blocks that the NVMe tier may be written per day; null without a limit. */
   readonly nvmeWritesPerDay: number | null
   readonly demotion: Demotion
+  readonly hints: string
   readonly seed: number
 }
 
@@ -42,6 +43,7 @@ export type TenantJob = {
   readonly policy: string
   readonly sharing: Sharing
   readonly capacityBlocks: number
+  readonly hints: string
   readonly seed: number
 }
 
@@ -90,7 +92,7 @@ export function runJob(trace: Trace, next: () => Int32Array, job: Job, progress:
 
 /** What the kinds of jobs leave out. */
 const nothingElse = {
-  hints: 'answers',
+  hints: usualHints,
   rawHits: null,
   orphans: null,
   tiers: null,
@@ -100,12 +102,20 @@ const nothingElse = {
   hitsOverTime: [],
 }
 
+function hintsOf(trace: Trace, { hints }: Job): Hints {
+  const source = hintSourceNamed(hints)
+  if (source === null) throw new RangeError(`no hint source "${hints}"`)
+  return hintStream(trace, source)
+}
+
 function runTenants(trace: Trace, job: TenantJob, progress: Progress): JobResult {
   const { policy, sharing, capacityBlocks, seed } = job
-  const result = simulateTenants(trace, policy, sharing, capacityBlocks, seed, progress)
+  const hints = hintsOf(trace, job)
+  const result = simulateTenants(trace, policy, sharing, capacityBlocks, seed, hints, progress)
   return {
     ...nothingElse,
     policy,
+    hints: job.hints,
     sharing,
     capacityBlocks,
     hits: result.hits,
@@ -131,9 +141,7 @@ function runOneTier(trace: Trace, next: () => Int32Array, job: OneTierJob, progr
   if (policy === null) throw new RangeError(`no policy "${job.policy}"`)
   const hitLog = new Int32Array(trace.requestCount).fill(-1)
   const { capacityBlocks, seed } = job
-  const source = hintSourceNamed(job.hints)
-  if (source === null) throw new RangeError(`no hint source "${job.hints}"`)
-  const hints = hintStream(trace, source)
+  const hints = hintsOf(trace, job)
   const result = policy.run(trace, { capacityBlocks, seed, next, hitLog, hints, progress })
   const slices = new Array<number>(timeSlices).fill(0)
   let served = 0
@@ -186,13 +194,15 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
     }),
     job.demotion,
   )
+  const hints = hintsOf(trace, job)
   const slices = job.tiers.map(() => new Array<number>(timeSlices).fill(0))
   let served = 0
   let hits = 0
   while (served < trace.requestCount) {
     const before = stack.hitsByTier()
     const path = trace.refs.subarray(trace.starts[served] as number, trace.starts[served + 1] as number)
-    hits += stack.serve(path, trace.arrivalMs[served] as number, trace.outputTokens[served] as number)
+    const nowMs = trace.arrivalMs[served] as number
+    hits += stack.serve(path, nowMs, answerOf(hints, trace, served), notesOf(hints, served))
     const slice = sliceOf(trace, served)
     stack.hitsByTier().forEach((count, level) => {
       const row = slices[level] ?? []
@@ -206,6 +216,7 @@ function runStack(trace: Trace, job: StackJob, progress: Progress): JobResult {
   return {
     ...nothingElse,
     policy: job.policy,
+    hints: job.hints,
     capacityBlocks: sum((tier) => tier.capacityBlocks),
     hits,
     inserts: sum((tier) => tier.writes),

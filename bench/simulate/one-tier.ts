@@ -1,7 +1,7 @@
 import type { EvictionPolicy, Row } from '../../tiers/policy/eviction.ts'
 import { type FlatPolicy, holdsNothing, type TouchOrder } from '../../tiers/policy/flat.ts'
 import type { Trace } from '../trace/trace.ts'
-import { answersOnly, type Hints, hintNotes } from './hint-stream.ts'
+import { answerOf, answersOnly, type Hints, notesOf } from './hint-stream.ts'
 
 /** What one policy did with one trace in one tier. Hits count the contiguous prefix only. */
 export type TierResult = {
@@ -108,8 +108,8 @@ export function simulateTree(
     hits += ready
     if (hitLog !== null) hitLog[request] = ready
     for (let at = ready; at < length; at += 1) rawHits += resident[path[at] as number] as number
-    policy.onVisit(path, length, ready, nowMs, hintNotes[hints.codes?.[request] ?? 0])
-    if (hints.answers === 'told') policy.onAnswer?.(path, length, trace.outputTokens[request] as number)
+    policy.onVisit(path, length, ready, nowMs, notesOf(hints, request))
+    policy.onAnswer?.(path, length, answerOf(hints, trace, request))
     for (let at = ready; at < length; at += 1) {
       const row = path[at] as number
       if (resident[row] === 1) continue

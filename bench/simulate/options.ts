@@ -5,7 +5,7 @@ import { UsageError } from '../failure.ts'
 import { suggestion } from '../nearest.ts'
 import type { Trace } from '../trace/trace.ts'
 import { capacityBlocks, checkCapacities, tableCapacities } from './capacity.ts'
-import { hintSourceNamed } from './hint-stream.ts'
+import { hintSourceNamed, hintWords, usualHints } from './hint-stream.ts'
 import type { Job, StackJob } from './job.ts'
 import { simulatedPolicies, simulatedPolicyNamed } from './table.ts'
 import { type Sharing, sharings } from './tenants.ts'
@@ -42,11 +42,11 @@ export const runFields = {
   },
   hints: {
     kind: 'list',
-    placeholder: 'answers,told:20',
-    fallback: ['answers'],
+    placeholder: 'none,told:20',
+    fallback: [usualHints],
     about:
-      'What policies that heed hints hear of requests: answers (their lengths, as in the daemon), none; ' +
-      'and with the lengths told (when the session goes on), told:20 (20 % wrong), inferred.',
+      'What policies that heed hints hear of requests: none; inferred (lengths of answers, as in the daemon; gaps where ' +
+      'a trace has no lengths); with that told (when the session goes on), told:20 (20 % wrong).',
   },
   seed: {
     kind: 'number',
@@ -127,9 +127,7 @@ function unknownPolicy(name: string, known: readonly string[]): UsageError {
 export function checkRun(options: RunOptions & TierOptions): void {
   for (const text of options.hints) {
     if (hintSourceNamed(text) !== null) continue
-    throw new UsageError(
-      `--hints: unknown "${text}"; one of answers, none, told, told:20 (percent wrong), inferred`,
-    )
+    throw new UsageError(`--hints: unknown "${text}"; one of ${hintWords}`)
   }
   for (const text of options.tenants) {
     if (sharings.some((known) => known === text)) continue
@@ -189,23 +187,27 @@ export function jobsOf(trace: Trace, options: RunOptions & TierOptions): readonl
   )
 }
 
-/** A policy that does not heed hints is run once. */
+/** Policies that do not heed hints are run once. `A/B` names one per tier. */
 function hintsFor(policy: string, wanted: readonly string[]): readonly string[] {
-  return policyNamed(policy)?.heedsHints === true ? wanted : ['answers']
+  const heeds = policy.split('/').some((name) => policyNamed(name)?.heedsHints === true)
+  return heeds ? wanted : [usualHints]
 }
 
 function tenantJobs(trace: Trace, options: RunOptions & TierOptions): readonly Job[] {
   return options.policy
     .filter((policy) => policyNamed(policy) !== null)
     .flatMap((policy) =>
-      options.tenants.flatMap((sharing) =>
-        options.capacity.map((text) => ({
-          kind: 'tenants' as const,
-          policy,
-          sharing: sharing as Sharing,
-          capacityBlocks: Math.max(1, capacityBlocks(text, trace, 'down', options.blockBytes)),
-          seed: options.seed,
-        })),
+      hintsFor(policy, options.hints).flatMap((hints) =>
+        options.tenants.flatMap((sharing) =>
+          options.capacity.map((text) => ({
+            kind: 'tenants' as const,
+            policy,
+            hints,
+            sharing: sharing as Sharing,
+            capacityBlocks: Math.max(1, capacityBlocks(text, trace, 'down', options.blockBytes)),
+            seed: options.seed,
+          })),
+        ),
       ),
     )
 }
@@ -224,15 +226,18 @@ function stackJobs(trace: Trace, options: RunOptions & TierOptions): readonly St
   return options.policy
     .filter((policy) => policy !== 'belady')
     .flatMap((policy) =>
-      options.admission.map((admission) => ({
-        kind: 'stack' as const,
-        policy,
-        tiers: sizes.map((tier, level) => ({ ...tier, policy: policyAt(policy, level, sizes.length) })),
-        admission,
-        nvmeWritesPerDay: writesPerDay(options),
-        demotion: options.demotion as Demotion,
-        seed: options.seed,
-      })),
+      hintsFor(policy, options.hints).flatMap((hints) =>
+        options.admission.map((admission) => ({
+          kind: 'stack' as const,
+          policy,
+          hints,
+          tiers: sizes.map((tier, level) => ({ ...tier, policy: policyAt(policy, level, sizes.length) })),
+          admission,
+          nvmeWritesPerDay: writesPerDay(options),
+          demotion: options.demotion as Demotion,
+          seed: options.seed,
+        })),
+      ),
     )
 }
 

@@ -1,6 +1,7 @@
 import { traceContext } from '../report/context.ts'
 import type { Column, Curves, Heat, Report, Section, Stack, Table } from '../report/report.ts'
 import type { Trace } from '../trace/trace.ts'
+import { usualHints } from './hint-stream.ts'
 import { type JobResult, sliceOf, timeSlices } from './job.ts'
 
 /** One row of the machine's form; the field names are a contract. */
@@ -8,7 +9,7 @@ function rowOf(trace: Trace, result: JobResult) {
   const rate = (hits: number): number => (result.referencesServed === 0 ? 0 : hits / result.referencesServed)
   return {
     policy: result.policy,
-    ...(result.hints === 'answers' ? {} : { hints: result.hints }),
+    ...(result.hints === usualHints ? {} : { hints: result.hints }),
     ...(result.admission === null ? {} : { admission: result.admission }),
     ...(result.sharing === null ? {} : { sharing: result.sharing }),
     capacityBlocks: result.capacityBlocks,
@@ -184,7 +185,7 @@ function stackTable(trace: Trace, results: readonly JobResult[], rows: readonly 
     ],
     rows: results.map((result, at) => {
       const cells: Record<string, string | number | null> = {
-        policy: result.policy,
+        policy: nameOf(rows[at] as Row),
         admission: result.admission,
         hitRate: rows[at]?.hitRate ?? null,
       }

@@ -1,10 +1,10 @@
 import type { EvictionPolicy } from '../../tiers/policy/eviction.ts'
-import { noNotes } from '../../tiers/policy/eviction.ts'
 import { holdsNothing } from '../../tiers/policy/flat.ts'
 import { policyNamed } from '../../tiers/policy/register.ts'
 import { TenantEviction } from '../../tiers/policy/tenants.ts'
 import type { Trace } from '../trace/trace.ts'
 import { seededChance } from './chance.ts'
+import { answerOf, type Hints, notesOf } from './hint-stream.ts'
 import type { Progress } from './one-tier.ts'
 
 /** `shared`: one cache, nobody counts. `alone`: each tenant has the whole cache for itself, as an upper bound. `quota`: equal
@@ -35,6 +35,7 @@ export function simulateTenants(
   sharing: Sharing,
   capacityBlocks: number,
   seed: number,
+  hints: Hints,
   progress: Progress,
 ): TenantResult {
   const tenants = tenantsOf(trace)
@@ -67,7 +68,8 @@ export function simulateTenants(
     const path = trace.refs.subarray(trace.starts[served], trace.starts[served + 1])
     const tenant = tenants.of(served)
     const cache = caches[tenant] as Cache
-    hits[tenant] = (hits[tenant] as number) + serve(trace, cache, resident, path, served, tenant, moved)
+    hits[tenant] =
+      (hits[tenant] as number) + serve(trace, cache, resident, path, served, tenant, hints, moved)
     references[tenant] = (references[tenant] as number) + path.length
     served += 1
     if (served % progressEvery === 0 && !progress(served)) break
@@ -131,14 +133,15 @@ function serve(
   path: Int32Array,
   request: number,
   tenant: number,
+  hints: Hints,
   moved: { inserts: number; evictions: number },
 ): number {
   const { policy, capacityBlocks } = cache
   const nowMs = trace.arrivalMs[request] as number
   let ready = 0
   while (ready < path.length && resident[path[ready] as number] === 1) ready += 1
-  policy.onVisit(path, path.length, ready, nowMs, { ...noNotes, tenant })
-  policy.onAnswer?.(path, path.length, trace.outputTokens[request] as number)
+  policy.onVisit(path, path.length, ready, nowMs, { ...notesOf(hints, request), tenant })
+  policy.onAnswer?.(path, path.length, answerOf(hints, trace, request))
   for (let at = ready; at < path.length; at += 1) {
     const row = path[at] as number
     if (resident[row] === 1) continue

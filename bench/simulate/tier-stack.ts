@@ -6,7 +6,13 @@ import {
   type Pressure,
   pressureOf,
 } from '../../tiers/policy/admission.ts'
-import { type EvictionPolicy, noRow, type Row } from '../../tiers/policy/eviction.ts'
+import {
+  type EvictionPolicy,
+  noNotes,
+  noRow,
+  type Row,
+  type VisitNotes,
+} from '../../tiers/policy/eviction.ts'
 import { holdsNothing } from '../../tiers/policy/flat.ts'
 import { RowLists } from '../../tiers/policy/row-lists.ts'
 import type { WriteBudget } from '../../tiers/policy/write-budget.ts'
@@ -105,8 +111,9 @@ export class TierStack {
     })
   }
 
-  /** Serves one request, answered with so many tokens (0 when nobody knows); tells its leading blocks that were in any tier. */
-  serve(path: Int32Array, nowMs: number, answerTokens: number): number {
+  /** Serves one request, answered with so many tokens (0 when nobody knows); tells its leading blocks that were in any tier. The
+   *  policies of all tiers hear the notes. */
+  serve(path: Int32Array, nowMs: number, answerTokens: number, notes: VisitNotes = noNotes): number {
     this.#nowMs = nowMs
     this.#startMs ??= nowMs
     const ready = this.#lookUp(path)
@@ -119,7 +126,7 @@ export class TierStack {
     }
     for (let level = this.#tiers.length - 1; level >= 0; level -= 1) {
       const { policy } = (this.#tiers[level] as StackTier).setup
-      policy.onVisit(path, path.length, ready, nowMs)
+      policy.onVisit(path, path.length, ready, nowMs, notes)
       policy.onAnswer?.(path, path.length, answerTokens)
       if (level > 0) policy.onVisitEnd()
     }

@@ -27,6 +27,7 @@ function twoTiers(
   const job = {
     kind: 'stack',
     policy: '',
+    hints: 'inferred',
     tiers,
     admission,
     demotion: 'demote',

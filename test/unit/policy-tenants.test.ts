@@ -1,4 +1,5 @@
 import t from 'tap'
+import { answersOnly } from '../../bench/simulate/hint-stream.ts'
 import { simulateTenants } from '../../bench/simulate/tenants.ts'
 import { noNotes, noRow } from '../../tiers/policy/eviction.ts'
 import { policyNamed } from '../../tiers/policy/register.ts'
@@ -56,7 +57,15 @@ void t.test('reference rows of three tenants', { skip: mixed.skip }, async (t) =
   const trace = await loadSharedTrace(mixed.path ?? '')
   const blocks = Math.floor(0.02 * trace.nodeCount)
   const rates = (sharing: 'shared' | 'alone' | 'quota' | 'shares') => {
-    const { tenants, hits } = simulateTenants(trace, 'lru-leaf-only', sharing, blocks, 7, () => true)
+    const { tenants, hits } = simulateTenants(
+      trace,
+      'lru-leaf-only',
+      sharing,
+      blocks,
+      7,
+      answersOnly,
+      () => true,
+    )
     const of = (name: string): string => {
       const found = tenants.find((tenant) => tenant.name === name)
       return ((found?.hits ?? 0) / (found?.references ?? 1)).toFixed(4)

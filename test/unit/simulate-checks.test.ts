@@ -114,7 +114,7 @@ void t.test('the same results for any number of workers, byte for byte', async (
     [20, 80].map((blocks) => ({
       kind: 'one' as const,
       policy,
-      hints: 'answers',
+      hints: 'inferred',
       capacityBlocks: blocks,
       seed: 3,
     })),
@@ -129,7 +129,7 @@ void t.test('the same results for any number of workers, byte for byte', async (
 void t.test('a stopped run reports what it has', async (t) => {
   const stop = new AbortController()
   stop.abort()
-  const job: Job = { kind: 'one', policy: 'lru', hints: 'answers', capacityBlocks: 9, seed: 1 }
+  const job: Job = { kind: 'one', policy: 'lru', hints: 'inferred', capacityBlocks: 9, seed: 1 }
   t.same(await runJobs(madeTrace(8), [job], 1, stop.signal, () => {}), [])
 })
 

@@ -39,7 +39,7 @@ for (const [name, rows] of Object.entries(reference)) {
     const jobs = Object.keys(rows).flatMap((policy) =>
       capacities.map((blocks) => ({
         kind: 'one' as const,
-        hints: 'answers',
+        hints: 'inferred',
         policy,
         capacityBlocks: blocks,
         seed: 7,

@@ -1,6 +1,7 @@
 import { blockClassCount, blockClassOf } from './block-class.ts'
 import { noRow, type Row, type VisitNotes } from './eviction.ts'
-import { FineKinds } from './fine-kinds.ts'
+import { FineKinds, leadsMin } from './fine-kinds.ts'
+import { RefinementTrial } from './refinement-trial.ts'
 import { type Learning, ReuseCurves, soberLearning } from './reuse-curves.ts'
 import { RootGroups } from './root-groups.ts'
 import { RowLists } from './row-lists.ts'
@@ -74,8 +75,11 @@ export class BlockMemory {
     onForget: (number: Row) => void,
     learning: Learning = soberLearning,
   ) {
-    this.curves = new ReuseCurves(kindTree(), learning)
-    this.#fine = new FineKinds(this.curves, firstFineKind, firstFineKind + fineKindMax, learning.answerEdges)
+    const kindEnd = firstFineKind + fineKindMax
+    const onTrial = learning.refinements === 'on-trial'
+    const trial = onTrial ? new RefinementTrial(firstFineKind, kindEnd, leadsMin) : null
+    this.curves = new ReuseCurves(kindTree(), learning, trial)
+    this.#fine = new FineKinds(this.curves, firstFineKind, kindEnd, learning.answerEdges)
     this.#uses = new Int32Array(numberMax)
     this.#lastUseAndClass = new Float64Array(2 * numberMax)
     this.#gapMs = new Float64Array(numberMax)

@@ -11,14 +11,21 @@ const leanOnGuess = 250
 /** The same for the kind of all answers, which is there in any case. */
 const leanOnAnswer = 100
 
+/** Families of refinements that may be on trial: each is heard or not as a whole. */
+const guesses = 0
+const answers = 1
+/** The lead from which on each is heard. Why guesses have to earn it, by what a few requests of some dozens of blocks can bring by
+ *  chance: most add nothing. Lengths of answers mostly do, so a young cache hears them until they fall behind. */
+export const leadsMin: readonly number[] = [20, 0]
+
 /** Numbers of refinements: hints that were told, the same as guesses, then lengths of answers. */
 const firstAnswer = 2 * hintNumbers
 /** With room for more classes of answers than there are. */
 const refinements = firstAnswer + 8
 
 /** Kinds that are made as they are needed: of blocks whose request came with a hint, or got an answer of a known length. Each
- *  leans on the kind without it, so it counts for as much as it proved true. Why made on demand: of all combinations a few
- *  hundred occur. */
+ *  leans on the kind without it, so it counts for as much as it proved true; guesses and lengths are heard only while they predict
+ *  as well as the kind without (`refinement-trial.ts`). Why made on demand: of all combinations a few hundred occur. */
 export class FineKinds {
   readonly #curves: ReuseCurves
   readonly #first: number
@@ -26,11 +33,10 @@ export class FineKinds {
   readonly #answerEdges: readonly number[]
   /** Per kind and refinement the kind made for both; 0 for none. Why a table: every block of every request is looked up. */
   readonly #kindOf: Int32Array
-  /** Per kind made for an answer, from `first` on, the kind it refines; -1 for others. */
+  /** Per kind made for an answer or a guess, from `first` on, the kind it refines; -1 for others. */
   readonly #unanswered: Int32Array
   #next: number
   #hint = 0
-  #lean = leanOnTold
 
   /** Numbers from `first` up to `end` are free. */
   constructor(curves: ReuseCurves, first: number, end: number, answerEdges: readonly number[]) {
@@ -47,23 +53,27 @@ export class FineKinds {
   hinted(hint: HintClass, isGuess: boolean): void {
     const number = hintNumber[hint]
     this.#hint = number !== 0 && isGuess ? number + hintNumbers : number
-    this.#lean = isGuess ? leanOnGuess : leanOnTold
   }
 
   /** What blocks of kind `plain` are in this visit; `plain` itself without a hint, or when there is no more room. What was told
    *  weighs more than the application, so it refines the kind of all applications. */
   of(plain: number, ofAll: number): number {
     if (this.#hint === 0) return plain
-    const base = this.#hint > hintNumbers ? plain : ofAll
-    const kind = this.#refined(base, this.#hint, this.#lean)
-    return kind === base ? plain : kind
+    if (this.#hint > hintNumbers) return this.#replaceable(plain, this.#hint, leanOnGuess, guesses)
+    const kind = this.#refined(ofAll, this.#hint, leanOnTold, null)
+    return kind === ofAll ? plain : kind
   }
 
-  /** What a block of this kind becomes with the length of the answer that its request got. */
+  /** What a block of this kind becomes with the length of the answer that its request got. It takes the place of a guess: what a
+   *  guess tells beside it was never seen to be worth the split. */
   answered(kind: number, answerTokens: number): number {
     const before = kind < this.#first ? -1 : (this.#unanswered[kind - this.#first] as number)
     const base = before < 0 ? kind : before
-    const refined = this.#refined(base, firstAnswer + this.#answerClassOf(answerTokens), leanOnAnswer)
+    return this.#replaceable(base, firstAnswer + this.#answerClassOf(answerTokens), leanOnAnswer, answers)
+  }
+
+  #replaceable(base: number, refinement: number, lean: number, family: number): number {
+    const refined = this.#refined(base, refinement, lean, family)
     if (refined !== base) this.#unanswered[refined - this.#first] = base
     return refined
   }
@@ -84,7 +94,7 @@ export class FineKinds {
   }
 
   /** The kind itself when there is no more room. */
-  #refined(base: number, refinement: number, lean: number): number {
+  #refined(base: number, refinement: number, lean: number, family: number | null): number {
     const key = base * refinements + refinement
     const known = this.#kindOf[key] as number
     if (known !== 0) return known
@@ -92,7 +102,7 @@ export class FineKinds {
     const kind = this.#next
     this.#next += 1
     this.#kindOf[key] = kind
-    this.#curves.refine(kind, base, lean)
+    this.#curves.refine(kind, base, lean, family)
     return kind
   }
 }

@@ -1,5 +1,6 @@
 import { ageBucketOf, ageBuckets } from './age-buckets.ts'
 import { bestRates } from './best-rates.ts'
+import type { RefinementTrial } from './refinement-trial.ts'
 
 /** How the curves are shrunk: a class leans on its parent class with this weight, in blocks at risk. */
 const leanBlocks = 15
@@ -20,6 +21,8 @@ export type Learning = {
   /** Lengths of answers are told apart at these many tokens. Why: a label, a sentence, a paragraph and a page come from different
    *  applications, whose prompts come back in different ways. */
   readonly answerEdges: readonly number[]
+  /** Whether lengths of answers and guesses are heard from the start, or only while they are seen to predict better. */
+  readonly refinements?: 'on-trial' | 'heard'
 }
 
 /** Nothing comes back until it is seen to. */
@@ -29,6 +32,7 @@ export const soberLearning: Learning = {
   carriedShare: 0,
   proportionUses: 50,
   answerEdges: [8, 32, 128, 512],
+  refinements: 'on-trial',
 }
 
 /** Learns per class of blocks when they are used again, and from it what a place for one more second is worth.
@@ -57,10 +61,13 @@ export class ReuseCurves {
   /** Of the class that is being estimated. */
   readonly #risk = new Float64Array(ageBuckets)
   readonly #learning: Learning
+  /** Of classes that refine others; null where all of them are heard. */
+  readonly #trial: RefinementTrial | null
 
   /** `parents` gives for each class the class that it leans on; parents come first, a root leans on itself. Roots at the end
    *  are free for `refine`. */
-  constructor(parents: Int32Array, learning: Learning) {
+  constructor(parents: Int32Array, learning: Learning, trial: RefinementTrial | null = null) {
+    this.#trial = trial
     this.#lean = new Float64Array(parents.length).fill(leanBlocks)
     this.#learning = learning
     const cells = parents.length * ageBuckets
@@ -98,15 +105,19 @@ export class ReuseCurves {
   }
 
   reused(kind: number, ageMs: number): void {
-    const cell = kind * ageBuckets + ageBucketOf(ageMs)
+    const bucket = ageBucketOf(ageMs)
+    const cell = kind * ageBuckets + bucket
     this.#reused[cell] = (this.#reused[cell] as number) + 1
     this.#touched[kind] = 1
+    this.#trial?.used(kind, bucket)
   }
 
   forgotten(kind: number, ageMs: number): void {
-    const cell = kind * ageBuckets + ageBucketOf(ageMs)
+    const bucket = ageBucketOf(ageMs)
+    const cell = kind * ageBuckets + bucket
     this.#ended[cell] = (this.#ended[cell] as number) + 1
     this.#touched[kind] = 1
+    this.#trial?.ended(kind, bucket)
   }
 
   /** To be called for every remembered block between `beginRelearn` and `relearn`. */
@@ -122,17 +133,21 @@ export class ReuseCurves {
 
   /** Turns the counts into worths and lets them fade. */
   relearn(): void {
+    this.#trial?.judge(this.#open, this.#kindEnd, this.#learning.keptShare)
     this.#sumIntoParents()
     for (let kind = 0; kind < this.#kindEnd; kind += 1) {
       const parent = this.#parentOf[kind] as number
       const first = kind * ageBuckets
       if (this.#touched[kind] === 0) {
         if (parent !== kind) this.#copyFrom(parent, first)
+        this.#trial?.acquit(kind)
         continue
       }
       this.#estimate(first, parent === kind ? -1 : parent * ageBuckets)
       const hazards = this.hazardsOf(kind)
-      bestRates(hazards, hazards, this.worth.subarray(first, first + ageBuckets))
+      this.#trial?.compare(kind, hazards, this.hazardsOf(parent))
+      if (this.#trial?.hears(kind) === false) this.#copyFrom(parent, first)
+      else bestRates(hazards, hazards, this.worth.subarray(first, first + ageBuckets))
     }
     this.#fade()
   }
@@ -226,8 +241,10 @@ export class ReuseCurves {
     }
   }
 
-  /** Begins a class that refines another, which it leans on with the weight of so many blocks. */
-  refine(kind: number, ofKind: number, lean: number): void {
+  /** Begins a class that refines another, which it leans on with the weight of so many blocks; of a family that is on trial, or
+   *  of none. */
+  refine(kind: number, ofKind: number, lean: number, family: number | null): void {
+    if (family !== null) this.#trial?.begin(kind, family)
     this.#parentOf[kind] = ofKind
     this.#lean[kind] = lean
     this.#kindEnd = Math.max(this.#kindEnd, kind + 1)
@@ -240,6 +257,7 @@ export class ReuseCurves {
     this.#reused.fill(0, from, from + ageBuckets)
     this.#ended.fill(0, from, from + ageBuckets)
     this.#touched[kind] = 0
+    this.#trial?.acquit(kind)
     this.#copyFrom(this.#parentOf[kind] as number, from)
   }
 }
