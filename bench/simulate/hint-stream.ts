@@ -88,8 +88,8 @@ function told(trace: Trace, wrongPercent: number): Uint8Array {
 
 const codeOf = (hint: HintClass): number => hintCodes.indexOf(hint)
 
-/** What gaps let guess of requests whose answers are of unknown length; null when there are none. Sessions go by their number, or by
- *  the chain when the trace names none. */
+/** What gaps let guess of requests whose answers are of unknown length; null when there are none. Sessions go by their number, or
+ *  by the chain when the trace names none. */
 function guessed(trace: Trace): Uint8Array | null {
   if (!trace.outputTokens.includes(0)) return null
   const codes = new Uint8Array(trace.requestCount)

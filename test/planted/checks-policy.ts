@@ -54,5 +54,32 @@ const store = checksOf('test/unit/store-policy.test.ts', [
   ],
 ])
 
+const hints = checksOf('test/unit/policy-hints.test.ts', [
+  [
+    'policy: refinements are heard whatever they bring',
+    'tiers/policy/refinement-trial.ts',
+    'return family < 0 ||',
+    'return family < 9 ||',
+  ],
+  [
+    'policy: a refinement is judged by finished stays alone',
+    'tiers/policy/refinement-trial.ts',
+    '(this.#lead[family] as number) + sum',
+    '(this.#lead[family] as number) + 0 * sum',
+  ],
+  [
+    'policy: the hints of a tier run are lost',
+    'bench/simulate/tier-stack.ts',
+    'policy.onVisit(path, path.length, ready, nowMs, notes)',
+    'policy.onVisit(path, path.length, ready, nowMs)',
+  ],
+  [
+    'policy: gaps are guessed from where lengths are known',
+    'bench/simulate/hint-stream.ts',
+    'if (answerTokens === null) codes[request] =',
+    'codes[request] =',
+  ],
+])
+
 /** Breaks of what policies learn. */
-export const policyChecks = [...terrace, ...probation, ...rates, ...store]
+export const policyChecks = [...hints, ...terrace, ...probation, ...rates, ...store]

@@ -23,8 +23,8 @@ export class RefinementTrial {
   readonly #finished: Float64Array
   readonly #lead: Float64Array
 
-  /** For kinds from `firstKind` up to `kindEnd`; a family is heard with a lead of `leadsMin` and more: the logarithm of the odds for
-   *  it, summed over blocks. With 0 it is heard until it falls behind. */
+  /** For kinds from `firstKind` up to `kindEnd`; a family is heard with a lead of `leadsMin` and more: the logarithm of the odds
+   *  for it, summed over blocks. With 0 it is heard until it falls behind. */
   constructor(firstKind: number, kindEnd: number, leadsMin: readonly number[]) {
     this.#firstKind = firstKind
     this.#leadsMin = leadsMin
