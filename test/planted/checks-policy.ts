@@ -1,4 +1,4 @@
-import { checksOf } from './check.ts'
+import { type Check, checksOf } from './check.ts'
 
 const terrace = checksOf('test/unit/policy-terrace.test.ts', [
   [
@@ -36,6 +36,90 @@ const rates = checksOf('test/property/policy-best-rates.test.ts', [
     'tiers/policy/best-rates.ts',
     'while (top >= 0 &&',
     'while (top >= 99 &&',
+  ],
+])
+
+const pool = checksOf('test/property/policy-leaf-pool.test.ts', [
+  [
+    'pool: what was kept before a visit keeps its worth',
+    'tiers/policy/leaf-pool.ts',
+    '    this.#atMs = Number.NaN\n',
+    '',
+  ],
+  [
+    'pool: worths do not age',
+    'tiers/policy/leaf-pool.ts',
+    'if (atMs !== this.#atMs) this.#lookAgain(atMs)',
+    'if (Number.isNaN(this.#atMs)) this.#lookAgain(atMs)',
+  ],
+  [
+    'pool: a block that has a child again stays kept',
+    'tiers/policy/leaf-pool.ts',
+    'if (place >= 0) this.#takeOut(place)',
+    '',
+  ],
+  [
+    'pool: what was kept is named although it is held by now',
+    'tiers/policy/leaf-pool.ts',
+    'if (!this.#tree.onPath(row) && !held(row)) return row\n      this.#takeOut(0)',
+    'if (!this.#tree.onPath(row)) return row\n      this.#takeOut(0)',
+  ],
+  [
+    'pool: nobody is named when all that was kept is held',
+    'tiers/policy/leaf-pool.ts',
+    'for (let place = 0; place < this.#leaves.length; place += 1) {',
+    'for (let place = 0; place < 0; place += 1) {',
+  ],
+  [
+    'pool: the same leaf is kept twice',
+    'tiers/policy/leaf-pool.ts',
+    'worth < this.#limit() && this.#placeOf(row) < 0',
+    'worth < this.#limit()',
+  ],
+  [
+    'pool: no chain is followed',
+    'tiers/policy/leaf-pool.ts',
+    'if (this.#follows && !this.#tree.onPath(row))',
+    'if (this.#follows && this.#tree.onPath(row))',
+  ],
+  [
+    'pool: chains are followed though nobody wants it',
+    'tiers/policy/leaf-pool.ts',
+    'if (this.#follows && !this.#tree.onPath(row))',
+    'if (!this.#tree.onPath(row))',
+  ],
+])
+
+/** It is asked when worths are asked for again, and before anybody is named. */
+const path: Check = {
+  name: 'pool: what was kept is named although it is on the path by now',
+  test: 'test/property/policy-leaf-pool.test.ts',
+  changes: [
+    {
+      file: 'tiers/policy/leaf-pool.ts',
+      from: 'if (!this.#tree.onPath(row) && !held(row)) return row\n      this.#takeOut(0)',
+      to: 'if (!held(row)) return row\n      this.#takeOut(0)',
+    },
+    {
+      file: 'tiers/policy/leaf-pool.ts',
+      from: 'if (!this.#tree.onPath(row)) this.#insert(',
+      to: 'this.#insert(',
+    },
+  ],
+}
+
+const hand = checksOf('test/property/policy-row-hand.test.ts', [
+  [
+    'hand: it stays on a row that leaves',
+    'tiers/policy/row-hand.ts',
+    'if (row === this.#at) this.#at = this.#lists.newer(row)',
+    '',
+  ],
+  [
+    'hand: it begins again at the oldest each time',
+    'tiers/policy/row-hand.ts',
+    'const row = this.#at === noRow ? this.#lists.tail(this.#list) : this.#at',
+    'const row = this.#lists.tail(this.#list)',
   ],
 ])
 
@@ -82,4 +166,4 @@ const hints = checksOf('test/unit/policy-hints.test.ts', [
 ])
 
 /** Breaks of what policies learn. */
-export const policyChecks = [...hints, ...terrace, ...probation, ...rates, ...store]
+export const policyChecks = [...hints, ...terrace, ...probation, ...rates, ...pool, path, ...hand, ...store]

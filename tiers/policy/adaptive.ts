@@ -4,6 +4,7 @@ import { Hazard } from './hazard.ts'
 import { LeafTree } from './leaf-tree.ts'
 import { Lru } from './lru.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
+import { RowHand } from './row-hand.ts'
 import { RowLists } from './row-lists.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import { ServedPath } from './served-path.ts'
@@ -14,8 +15,8 @@ import { TinyLfu } from './tiny-lfu.ts'
 const halfLifeVisits = 3_000
 /** How much better than the followed shadow another must be. */
 const switchRatio = 1.02
-/** Blocks looked at from the old end for one that the followed shadow gave up too. */
-const searchSteps = 256
+/** Blocks looked at per eviction, for one that the followed shadow gave up too. */
+const searchSteps = 32
 /** Blocks that are known although they are not resident: this many times the capacity, or the floor. Why: each of five
  *  shadows may hold others than the tier does, and remembers some more. */
 const knownPerBlock = 4
@@ -30,7 +31,7 @@ function shadowsOf(sizes: PolicySizes): readonly Shadow[] {
   const flat = (policy: ConstructorParameters<typeof FlatShadow>[0]): Shadow =>
     new FlatShadow(policy, capacityBlocks, rowMax)
   const named = { rowMax, capacityBlocks, chance, rowsAreNames: true }
-  const hazard = new Hazard('hazard', named, { ages: 'time', draws: 24, decay: 0.97 })
+  const hazard = new Hazard('hazard', named, { ages: 'time', draws: 16, decay: 0.97 })
   return [
     flat(new Lru(rowMax)),
     flat(new S3Fifo(rowMax, capacityBlocks, 1)),
@@ -40,8 +41,8 @@ function shadowsOf(sizes: PolicySizes): readonly Shadow[] {
   ]
 }
 
-/** Follows whichever of five shadow caches hit most lately: leaves by age, but prefers those that the shadow gave up
- *  too, and refuses what it refuses. Safe, but it pays for every switch. */
+/** Follows whichever of five shadow caches hit most lately: gives up leaves that the shadow gave up too, the oldest where it finds
+ *  none, and refuses what the shadow refuses. Safe, but it pays for every switch. */
 class Adaptive implements RememberingPolicy {
   readonly name = 'adaptive'
   readonly #shadows: readonly Shadow[]
@@ -54,6 +55,9 @@ class Adaptive implements RememberingPolicy {
   readonly #knownMax: number
   readonly #onForget: (number: Row) => void
   #followed = 0
+  /** Where the search goes on. Why not at the oldest each time: what the shadow still held a moment ago it mostly still
+   *  holds. */
+  readonly #hand: RowHand
   readonly #path = new ServedPath()
 
   constructor(sizes: PolicySizes, onForget: (number: Row) => void) {
@@ -61,6 +65,7 @@ class Adaptive implements RememberingPolicy {
     this.#scores = new Float64Array(this.#shadows.length)
     this.#tree = new LeafTree(sizes.rowMax)
     this.#order = new RowLists(sizes.rowMax, 1)
+    this.#hand = new RowHand(this.#order, resident)
     this.#known = new RowLists(sizes.rowMax, 1)
     this.#knownMax = knownCount(sizes.capacityBlocks)
     this.#onForget = onForget
@@ -82,7 +87,7 @@ class Adaptive implements RememberingPolicy {
       this.#use(number)
       if (!this.#tree.isResident(number)) continue
       this.#tree.mark(number)
-      this.#order.refresh(resident, number)
+      this.#refresh(number)
     }
     this.#forgetOldest(nowMs)
   }
@@ -92,7 +97,9 @@ class Adaptive implements RememberingPolicy {
   }
 
   #refresh(number: Row): void {
-    if (this.#tree.isResident(number)) this.#order.refresh(resident, number)
+    if (!this.#tree.isResident(number)) return
+    this.#hand.leaves(number)
+    this.#order.refresh(resident, number)
   }
 
   onAdd(number: Row, parent: Row, position: number): void {
@@ -111,21 +118,21 @@ class Adaptive implements RememberingPolicy {
 
   onDrop(number: Row): void {
     this.#tree.drop(number)
+    this.#hand.leaves(number)
     this.#order.remove(number)
   }
 
   victim(held: (number: Row) => boolean): Row {
     const shadow = this.#shadows[this.#followed] as Shadow
     if (this.#refusesNext(shadow)) return noRow
-    const mayLeave = (number: Row): boolean => this.#tree.mayLeave(number) && !held(number)
-    let oldest = noRow
-    let number = this.#order.tail(resident)
-    for (let step = 0; number !== noRow; step += 1, number = this.#order.newer(number)) {
-      if (step >= searchSteps && oldest !== noRow) break
-      if (!mayLeave(number)) continue
-      if (!shadow.holds(number)) return number
-      if (oldest === noRow) oldest = number
+    for (let step = 0; step < searchSteps; step += 1) {
+      const number = this.#hand.next()
+      if (number === noRow) break
+      if (!shadow.holds(number) && this.#tree.mayLeave(number) && !held(number)) return number
     }
+    let oldest = this.#order.tail(resident)
+    while (oldest !== noRow && (!this.#tree.mayLeave(oldest) || held(oldest)))
+      oldest = this.#order.newer(oldest)
     return oldest
   }
 

@@ -17,7 +17,7 @@ import { ServedPath } from './served-path.ts'
 import { StopIndex } from './stop-index.ts'
 
 /** Chains are not followed: whether the rest of a chain pays for its write is another question than whether its end does. */
-const shape: PoolShape = { draws: 24, kept: 2, follows: false }
+const shape: PoolShape = { draws: 16, kept: 6, follows: false }
 /** Blocks that the tier below holds, looked at per eviction. */
 const safeDraws = 16
 /** What a hit here is worth beyond one below, as a share of what a lost hit costs. Why small: both hits spare the prefill;
