@@ -31,7 +31,7 @@ function shadowsOf(sizes: PolicySizes): readonly Shadow[] {
   const flat = (policy: ConstructorParameters<typeof FlatShadow>[0]): Shadow =>
     new FlatShadow(policy, capacityBlocks, rowMax)
   const named = { rowMax, capacityBlocks, chance, rowsAreNames: true }
-  const hazard = new Hazard('hazard', named, { ages: 'time', draws: 16, decay: 0.97 })
+  const hazard = new Hazard('hazard', named, { ages: 'time', draws: 16, kept: 2, decay: 0.97 })
   return [
     flat(new Lru(rowMax)),
     flat(new S3Fifo(rowMax, capacityBlocks, 1)),

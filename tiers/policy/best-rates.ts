@@ -7,6 +7,7 @@ const survivingMin = 1e-3
  *  scale: the share of the blocks of that age that come so far. */
 const gainOf = new Float64Array(ageBuckets)
 const secondsOf = new Float64Array(ageBuckets)
+const rateOf = new Float64Array(ageBuckets)
 
 /** Per age the best ratio, over all moments to give up, of the gain until then to the time until then: a Gittins index.
  *  `gains` is what a bucket brings to a block that reaches it, `hazards` the chance that the block's wait ends in it.
@@ -21,14 +22,17 @@ export function bestRates(gains: Float64Array, hazards: Float64Array, rates: Flo
     scale *= Math.max(survivingMin, 1 - hazard)
     let gain = (gains[age] as number) / scale
     let seconds = ((1 - hazard / 2) * (bucketSeconds[age] as number)) / scale
-    while (top >= 0 && gain / seconds <= (gainOf[top] as number) / (secondsOf[top] as number)) {
+    let rate = gain / seconds
+    while (top >= 0 && rate <= (rateOf[top] as number)) {
       gain += gainOf[top] as number
       seconds += secondsOf[top] as number
+      rate = gain / seconds
       top -= 1
     }
     top += 1
     gainOf[top] = gain
     secondsOf[top] = seconds
-    rates[age] = gain / seconds
+    rateOf[top] = rate
+    rates[age] = rate
   }
 }

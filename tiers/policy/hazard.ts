@@ -35,13 +35,15 @@ const visitBuckets = 64
 const visitBucketOf = (age: number): number =>
   Math.min(visitBuckets - 1, Math.floor(4 * Math.log2(Math.max(1, age))))
 
-/** Which variant of the hazard policy to build: `draws` leaves are looked at per eviction, learned counts fade by
- *  `decay` at each relearning. */
-export type HazardKind = { readonly ages: 'time' | 'visits'; readonly draws: number; readonly decay: number }
-
-/** Few are kept and no chain is followed. Why: it takes its own evictions for evidence, so now and then it must give up what it
- *  deems worth something, or it never learns that it was right. */
-const shape = { kept: 2, follows: false }
+/** Which variant of the hazard policy to build: `draws` leaves are looked at per eviction and `kept` in mind, learned counts
+ *  fade by `decay` at each relearning. Why few are kept, and no chain is followed: it takes its own evictions for evidence, so now
+ *  and then it must give up what it deems worth something, or it never learns that it was right. */
+export type HazardKind = {
+  readonly ages: 'time' | 'visits'
+  readonly draws: number
+  readonly kept: number
+  readonly decay: number
+}
 
 /** Evicts, of some leaves drawn at random, the one with the lowest expected hits per unit of further residence,
  *  learned per class of blocks and age (after LHD). Classes: uses, turn of the conversation, place in the request, branching. */
@@ -68,7 +70,7 @@ export class Hazard implements EvictionPolicy {
     this.#leaves = new LeafPool(
       sizes.rowMax,
       this.#tree,
-      { draws: kind.draws, ...shape },
+      { draws: kind.draws, kept: kind.kept, follows: false },
       sizes.chance,
       (row, now) => this.#worth(row, now),
     )

@@ -170,17 +170,25 @@ export const policies: readonly PolicyEntry[] = [
   hazard('hazard', 'Expected hits per second of residence, learned by class and age; 24 leaves drawn.', {
     ages: 'time',
     draws: 24,
+    kept: 2,
     decay: 0.97,
   }),
-  hazard('hazard-90', 'As hazard, forgetting faster (0.90).', { ages: 'time', draws: 24, decay: 0.9 }),
-  hazard('hazard-256', 'As hazard with 256 leaves drawn, forgetting at 0.95.', {
+  hazard('hazard-90', 'As hazard, forgetting faster (0.90).', {
     ages: 'time',
-    draws: 256,
+    draws: 24,
+    kept: 2,
+    decay: 0.9,
+  }),
+  hazard('hazard-256', 'As hazard, but as choosy as of 256 leaves (32 drawn, 8 kept), forgetting at 0.95.', {
+    ages: 'time',
+    draws: 32,
+    kept: 8,
     decay: 0.95,
   }),
   hazard('hazard-visits', 'As hazard with ages counted in requests.', {
     ages: 'visits',
     draws: 24,
+    kept: 2,
     decay: 0.9,
   }),
 ]
