@@ -99,22 +99,18 @@ export class Session {
 
   /** Takes over GPU memory as a region of this session, once it is open. */
   async addDevice(opening: Promise<number>, wanted: Ask<'attachRegion'>): Promise<number> {
-    const region = await this.#store.attachDevice(opening)
-    try {
-      // Others may have attached meanwhile.
-      this.checkRoomForRegion()
-      return this.#numberOf(region, wanted)
-    } catch (error) {
-      await this.#store.detachRegion(region)
-      throw error
-    }
+    return this.#numberOf(await this.#store.attachDevice(opening), wanted)
   }
 
+  /** Numbers a region. One that came too late goes back at once: nobody else would ever give it back. */
   #numberOf(region: number, wanted: Ask<'attachRegion'>): number {
-    if (this.#ended) {
-      // The engine left while its descriptor was on the way: nobody would ever give the region back.
+    try {
+      if (this.#ended) throw new KvFailure('KVT_STOPPING', {})
+      // Others may have attached while it was on the way.
+      this.checkRoomForRegion()
+    } catch (error) {
       this.#store.detachRegion(region).catch(() => undefined)
-      throw new KvFailure('KVT_STOPPING', {})
+      throw error
     }
     const number = this.#nextRegion++
     const { kind, byteCount } = wanted

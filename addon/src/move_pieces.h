@@ -19,6 +19,7 @@ struct MovedPiece {
 struct MovePiecesTable {
   MovedPiece pieces[movePiecesMax];
 };
+static_assert(sizeof(MovePiecesTable) == 3840, "the kernel's first argument, as its text has it");
 
 extern const char* const movePiecesName;
 /** Arguments: the table; units of 16 bytes per piece (u64); pieces (u32); parts that each is cut in (u32). */

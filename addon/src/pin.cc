@@ -10,7 +10,7 @@ int pinRange(const Step& step) {
   const Device* const device = deviceInUse();
   if (device == nullptr) return -ENODEV;
   Region& region = *step.target;
-  if (region.isPinned(step.targetAt, step.byteCount)) return 0;
+  if (region.isPinned(step.targetAt, step.byteCount)) return -EEXIST;
   if (const cuda::Result entered = enter(*device)) return -cuda::errnoOf(entered);
   const cuda::Result result = cuda::driver()->memHostRegister(
       region.base + step.targetAt, step.byteCount, cuda::registerPortable | cuda::registerMapped);

@@ -132,6 +132,24 @@ void t.test('what an engine says wrongly is refused by code, and the session goe
   await peer.close()
 })
 
+void t.test('GPU memory that opens after its engine has left goes back', async (t) => {
+  const opening = Promise.withResolvers<number>()
+  const asked = Promise.withResolvers<void>()
+  const openParts = () => {
+    asked.resolve()
+    return opening.promise
+  }
+  const parts = await started(t, { native: { openParts } })
+  const peer = await WirePeer.attached(parts.socket)
+  const wanted = { kind: 'device', byteCount: 4_096, writable: 1, token: parts.handIn(4_096) } as const
+  peer.ask('attachRegion', wanted).catch(() => undefined)
+  await asked.promise
+  await peer.close()
+  await until('the session has ended', () => /session_ended/.test(parts.lines.join()))
+  opening.resolve(7)
+  await until('it was given back', () => parts.store.devices.size === 0 && parts.store.gaveBack.has(7))
+})
+
 void t.test('regions: by token only, of the size said, bounded in number', async (t) => {
   const parts = await started(t)
   const peer = await WirePeer.attached(parts.socket)

@@ -1,31 +1,18 @@
 import { randomBytes } from 'node:crypto'
-import { openSync, readdirSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
+import { openSync } from 'node:fs'
 import t from 'tap'
 import { loadNative } from '../../addon/load.ts'
 import { shortFolder } from '../servers/daemon-process.ts'
 import { daemonOnGpu, daemonTrip, deviceRegion, namespaceOnGpu } from '../servers/daemon-trip.ts'
-import { GpuEngine, standInDriver } from '../servers/stand-in-gpu.ts'
+import { GpuEngine, standInDriver, standInMappings } from '../servers/stand-in-gpu.ts'
 import { WirePeer } from '../servers/wire-peer.ts'
 
 const driver = standInDriver(t)
 const environment = { TERRACE_CUDA_LIBRARY: driver }
 
-/** Descriptors of stand-in GPU memory that a process has open. */
-function mappingsOf(pid: number): number {
-  const folder = `/proc/${pid}/fd`
-  return readdirSync(folder).filter((name) => {
-    try {
-      return readlinkSync(join(folder, name)).includes('stand-in-cuda')
-    } catch {
-      return false
-    }
-  }).length
-}
-
 for (const kind of ['handles', 'descriptors'] as const) {
   void t.test(`blocks of GPU memory, by ${kind}, outlive daemon and engine`, async (t) => {
-    const seen = await daemonTrip(t, kind, environment, mappingsOf)
+    const seen = await daemonTrip(t, kind, environment, standInMappings)
     t.equal(seen.length, 3)
   })
 }
@@ -54,7 +41,7 @@ void t.test('what is handed in wrongly is refused by reason, and nothing stays m
     await peer.refusal('attachRegion', { ...wanted, kind: 'pool', token: token() }),
     /KVT_REGION_BAD.*"pool"/,
   )
-  t.equal(mappingsOf(daemon.pid), 0)
+  t.equal(standInMappings(daemon.pid), 0)
   const dead = token()
   await engine.handIn(daemon.door, dead)
   await engine.kill()
@@ -62,7 +49,7 @@ void t.test('what is handed in wrongly is refused by reason, and nothing stays m
     await peer.refusal('attachRegion', { ...wanted, token: dead }),
     /KVT_REGION_BAD.*parts\[0\]\.handle/,
   )
-  t.equal(mappingsOf(daemon.pid), 0)
+  t.equal(standInMappings(daemon.pid), 0)
   t.same(await peer.value('ping', {}), {})
   await peer.close()
   t.equal(await daemon.stop(), 0)

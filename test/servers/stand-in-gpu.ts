@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { createInterface, type Interface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
@@ -31,6 +32,18 @@ export function gpuCheck(
     env: { ...process.env, ...environment },
   })
   return { code: ran.status, text: `${ran.stdout}${ran.stderr}` }
+}
+
+/** Descriptors of stand-in GPU memory that a process has open. */
+export function standInMappings(pid: number): number {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).filter((name) => {
+    try {
+      return readlinkSync(join(folder, name)).includes('stand-in-cuda')
+    } catch {
+      return false
+    }
+  }).length
 }
 
 /** An engine in a process of its own, with 64 tensors of 1 MiB in GPU memory. */

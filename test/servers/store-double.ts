@@ -28,6 +28,9 @@ export class StoreDouble implements BlockStore {
   gate: Promise<void> = Promise.resolve()
   /** Thrown by every load while set. */
   failure: Error | null = null
+  /** GPU memory that is attached. */
+  readonly devices = new Set<number>()
+  readonly gaveBack = new Set<number>()
   closed = false
   #listener: (event: KvEvent) => void = () => undefined
   #nextRegion = 100
@@ -78,9 +81,11 @@ export class StoreDouble implements BlockStore {
   }
 
   async attachDevice(opening: Promise<number>): Promise<number> {
-    return await opening.catch((error: Error) => {
+    const region = await opening.catch((error: Error) => {
       throw new KvFailure('KVT_REGION_BAD', { why: error.message })
     })
+    this.devices.add(region)
+    return region
   }
 
   attachRegion(descriptor: number, byteCount: number): number {
@@ -94,6 +99,10 @@ export class StoreDouble implements BlockStore {
 
   async detachRegion(region: number): Promise<void> {
     await this.gate
+    if (this.devices.delete(region)) {
+      this.gaveBack.add(region)
+      return
+    }
     closeSync(this.regions.get(region) ?? -1)
     this.regions.delete(region)
   }

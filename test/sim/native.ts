@@ -110,6 +110,10 @@ export class FakeNative implements Native {
     this.#region(region).closed = true
   }
 
+  isOpen(region: number): boolean {
+    return !this.#region(region).closed
+  }
+
   windowOf(region: number, offset: number, byteCount: number): Uint8Array {
     return this.#region(region).bytes.subarray(offset, offset + byteCount)
   }

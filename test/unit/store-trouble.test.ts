@@ -153,3 +153,29 @@ void t.test('clear all: nothing is found any more, on the drive neither', async 
   const next = await openTroubled(files)
   t.match(next.store.lookup(next.id, tokensOf(6)), { readyBlocks: 0 })
 })
+
+void t.test(
+  'GPU memory that opens while the store ends is closed again; what cannot be opened is said',
+  async (t) => {
+    const { world, native, store, meter } = await openTroubled()
+    const bad = store.attachDevice(Promise.reject(new Error('openParts.device: none')))
+    await t.rejects(bad, { code: 'KVT_REGION_BAD', message: /openParts\.device: none/ })
+    const kept = await store.attachDevice(Promise.resolve(native.openMemory(64)))
+    await world.pass(100)
+    t.ok(native.isOpen(kept))
+    t.equal(
+      meter.valueOf('terrace_tier_pinned_bytes', {}),
+      0,
+      'a memory that cannot be page-locked is not counted',
+    )
+    const opening = Promise.withResolvers<number>()
+    const late = store.attachDevice(opening.promise)
+    const region = native.openMemory(64)
+    const ended = store.close(world.nowMs() + 1_000)
+    opening.resolve(region)
+    await t.rejects(late, { code: 'KVT_STOPPING' })
+    t.notOk(native.isOpen(region))
+    await world.until(ended)
+    t.notOk(native.isOpen(kept))
+  },
+)
