@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { loadNative } from '../../addon/load.ts'
 import { blockHitRates } from '../../bench/plan/default-policy.ts'
@@ -74,7 +75,19 @@ function tokensOf(tree: TraceTree, request: number): Uint32Array {
   return Uint32Array.from({ length: path.length * 4 }, (_, token) => (path[token >> 2] ?? 0) + 1)
 }
 
-/** Replays the trace on a daemon of its own; the share of hits and what its tiers hold in the end. */
+/** Resolves when nothing waits to be written to the drive. */
+async function written(daemon: DaemonProcess): Promise<void> {
+  const waiting = /^terrace_tier_writeback_waiting_blocks\{tier="nvme"\} (\d+)$/m
+  for (;;) {
+    const metrics = await (await fetch(`${daemon.adminUrl}/metrics`)).text()
+    if (Number(waiting.exec(metrics)?.[1] ?? 0) === 0) return
+    await setTimeout(2)
+  }
+}
+
+/** Replays the trace on a daemon of its own; the share of hits and what its tiers hold in the end. Half an hour passes in some
+ *  seconds, so with a drive each request waits for what would have been written long ago: otherwise some hundreds of blocks are
+ *  always on their way, their victims are still there, and the drive is in effect larger than it is. */
 async function replayed(t: Test, tree: TraceTree, words: readonly string[]) {
   const folder = shortFolder(t)
   const daemon = await startDaemonProcess(t, [...smallDaemon(folder), ...words])
@@ -90,7 +103,9 @@ async function replayed(t: Test, tree: TraceTree, words: readonly string[]) {
     const answerTokens = tree.outputTokens[request] ?? 0
     const left = { firstBlock: readyBlocks, blockCount: blockCount - readyBlocks }
     const rest = { ...left, sources: inPlace, answerTokens }
-    if (rest.blockCount > 0) await peer.value('store', { ...where, tokens, ...rest })
+    if (rest.blockCount === 0) continue
+    await peer.value('store', { ...where, tokens, ...rest })
+    if (words.includes('--nvme-bytes')) await written(daemon)
   }
   const { tiers } = (await (await fetch(`${daemon.adminUrl}/status`)).json()) as DaemonStatus
   await peer.close()
@@ -105,8 +120,8 @@ const made = makeTrace('made', {
   inputTokensMax: 100_000,
   seed: 11,
 })
-/** The replay takes some seconds for the half hour; a policy that learns from times shall see the same ones in both. */
-const replaySpeed = 300
+/** About how much faster than the half hour the replays are; a policy that learns from times shall see the same ones in both. */
+const replaySpeed = 200
 const tree = { ...made, arrivalMs: made.arrivalMs.map((ms) => ms / replaySpeed) }
 
 async function predicted(capacityBlocks: number) {
@@ -115,6 +130,9 @@ async function predicted(capacityBlocks: number) {
   return rates
 }
 
+/** In the order of use everything is determined, and the two agree block by block. What is drawn at random is not drawn alike. */
+const differenceMax = { lru: 0.0005, terrace: 0.01 }
+
 for (const policy of ['lru', 'terrace'] as const) {
   void t.test(`${policy}, host memory: the daemon reaches what plan predicts`, async (t) => {
     const { reached, tiers } = await replayed(t, tree, ['--policy', policy])
@@ -122,21 +140,23 @@ for (const policy of ['lru', 'terrace'] as const) {
     t.ok(held < tree.nodeCount * 0.9, `the tier is under pressure: ${held} of ${tree.nodeCount} blocks`)
     const wanted = (await predicted(held))[policy]
     t.ok(reached > 0.2, `hits are reached: ${reached.toFixed(4)}`)
-    t.ok(Math.abs(wanted - reached) < 0.01, `predicted ${wanted.toFixed(4)}, reached ${reached.toFixed(4)}`)
+    t.ok(
+      Math.abs(wanted - reached) < differenceMax[policy],
+      `predicted ${wanted.toFixed(4)}, reached ${reached.toFixed(4)}`,
+    )
   })
 
   void t.test(`${policy}, host memory over a drive: so does the lowest tier`, async (t) => {
     const { reached, tiers } = await replayed(t, tree, ['--policy', policy, '--nvme-bytes', '128MiB'])
-    // What it can hold: at this moment victims may have left whose successors are still being written.
     const nvme = rowMaxFor(128 * 2 ** 20)
     const { blockCount } = tiers.nvme
-    t.ok(
-      tiers.host.blockCount < blockCount && blockCount <= nvme,
-      `${blockCount} of ${nvme} blocks on the drive`,
-    )
+    t.equal(blockCount, nvme, 'the drive is full')
+    t.ok(tiers.host.blockCount < blockCount)
     t.ok(nvme < tree.nodeCount * 0.9, 'the drive is under pressure')
     const wanted = (await predicted(nvme))[policy]
-    // Two points, not one: blocks reach the drive a little later than they are stored, and while they wait another may leave.
-    t.ok(Math.abs(wanted - reached) < 0.02, `predicted ${wanted.toFixed(4)}, reached ${reached.toFixed(4)}`)
+    t.ok(
+      Math.abs(wanted - reached) < differenceMax[policy],
+      `predicted ${wanted.toFixed(4)}, reached ${reached.toFixed(4)}`,
+    )
   })
 }
