@@ -10,6 +10,7 @@ import { makeTrace } from '../../bench/synthesize/make.ts'
 import { workloads } from '../../bench/synthesize/workload.ts'
 import { pathOf, type TraceTree } from '../../bench/trace/trace.ts'
 import type { DaemonStatus } from '../../daemon/status.ts'
+import { realWorld } from '../../tiers/block/clock.ts'
 import { rowMaxFor } from '../../tiers/tier-table.ts'
 import {
   type DaemonProcess,
@@ -94,7 +95,10 @@ async function replayed(t: Test, tree: TraceTree, words: readonly string[]) {
   const { peer, where } = await engineAt(daemon, folder)
   const inPlace = new Uint32Array(0)
   let hits = 0
+  const beganMs = realWorld.nowMs()
   for (let request = 0; request < tree.requestCount; request += 1) {
+    const dueMs = beganMs + (tree.arrivalMs[request] ?? 0) - realWorld.nowMs()
+    if (dueMs > 0) await setTimeout(dueMs)
     const tokens = tokensOf(tree, request)
     const blockCount = tokens.length / 4
     const load = { ...where, tokens, firstBlock: 0, blockCount, targets: inPlace, deadlineMs: 10_000 }
@@ -120,9 +124,12 @@ const made = makeTrace('made', {
   inputTokensMax: 100_000,
   seed: 11,
 })
-/** About how much faster than the half hour the replays are; a policy that learns from times shall see the same ones in both. */
+/** So many times faster than the traffic the replays are, where the machine can; a policy that learns from times sees the same in both. */
 const replaySpeed = 200
 const tree = { ...made, arrivalMs: made.arrivalMs.map((ms) => ms / replaySpeed) }
+
+/** What each policy is replayed with: the order of use needs no times. */
+const trees = { lru: { ...tree, arrivalMs: new Float64Array(tree.requestCount) }, terrace: tree }
 
 async function predicted(capacityBlocks: number) {
   const rates = blockHitRates(tree, await heldBlocks(tree, Int32Array.of(capacityBlocks)), 0)
@@ -135,7 +142,7 @@ const differenceMax = { lru: 0.0005, terrace: 0.01 }
 
 for (const policy of ['lru', 'terrace'] as const) {
   void t.test(`${policy}, host memory: the daemon reaches what plan predicts`, async (t) => {
-    const { reached, tiers } = await replayed(t, tree, ['--policy', policy])
+    const { reached, tiers } = await replayed(t, trees[policy], ['--policy', policy])
     const held = tiers.host.blockCount
     t.ok(held < tree.nodeCount * 0.9, `the tier is under pressure: ${held} of ${tree.nodeCount} blocks`)
     const wanted = (await predicted(held))[policy]
@@ -147,7 +154,12 @@ for (const policy of ['lru', 'terrace'] as const) {
   })
 
   void t.test(`${policy}, host memory over a drive: so does the lowest tier`, async (t) => {
-    const { reached, tiers } = await replayed(t, tree, ['--policy', policy, '--nvme-bytes', '128MiB'])
+    const { reached, tiers } = await replayed(t, trees[policy], [
+      '--policy',
+      policy,
+      '--nvme-bytes',
+      '128MiB',
+    ])
     const nvme = rowMaxFor(128 * 2 ** 20)
     const { blockCount } = tiers.nvme
     t.equal(blockCount, nvme, 'the drive is full')

@@ -333,7 +333,17 @@ const simulate = checksOf('test/unit/simulate-checks.test.ts', [
   ],
 ])
 
+const plan = checksOf('test/e2e/bench-plan.test.ts', [
+  [
+    'plan: the drive of the daemon is told of no use',
+    'tiers/disk.ts',
+    'this.#table.visit(keys, readyCount, this.#options.world.nowMs())',
+    'void [keys, readyCount]',
+  ],
+])
+
 export const benchChecks = [
+  ...plan,
   ...[...e2e, ...report, ...readme, ...analyze],
   ...[...synthesize, ...replay, ...record],
   ...simulate.map((check) =>
