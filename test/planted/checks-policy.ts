@@ -23,6 +23,30 @@ const probation = checksOf('test/unit/policy-probation.test.ts', [
     'carried += 0 * carriedShare',
   ],
   [
+    'policy: classes with blocks are not kept up',
+    'tiers/policy/block-memory.ts',
+    'this.curves.want(ofClass)',
+    '',
+  ],
+  [
+    'policy: a class is worth nothing until something is learned of it',
+    'tiers/policy/reuse-curves.ts',
+    'if (this.#touched[kind] === 0) this.#copyFrom(parent, kind * ageBuckets)',
+    '',
+  ],
+  [
+    'policy: a class without a past stays as its parent was',
+    'tiers/policy/reuse-curves.ts',
+    'if (parent !== kind && this.#wanted[kind] !== 0) this.#copyFrom(parent, first)',
+    '',
+  ],
+  [
+    'policy: blocks of one age count once',
+    'tiers/policy/reuse-curves.ts',
+    '(this.#open[cell] as number) + count',
+    '(this.#open[cell] as number) + 1',
+  ],
+  [
     'policy: the default bar lets too much through',
     'tiers/policy/admission.ts',
     'export const chanceMin = 0.155',

@@ -117,6 +117,45 @@ void t.test('a class is expected to stay as much more or less wanted as it was s
   t.equal(chance(halfSeen({}, 40)), chance(halfSeen({}, 1)), 'unless only the ages that were seen tell')
 })
 
+void t.test('a class without a past of its own is as its parent, from its first block on', async (t) => {
+  const curves = new ReuseCurves(Int32Array.of(0, 0, 1), plainLearning)
+  const learn = (usedOf10: number): void => {
+    curves.beginRelearn()
+    for (let block = 0; block < 10; block += 1) {
+      if (block < usedOf10) curves.reused(0, 30_000)
+      else curves.stillOpen(0, 60_000)
+    }
+    curves.relearn()
+  }
+  learn(5)
+  curves.want(2)
+  for (const kind of [1, 2]) t.same(curves.hazardsOf(kind), curves.hazardsOf(0), 'when it comes into use')
+  const early = curves.worthAt(2, 0)
+  t.ok(early > 0)
+  learn(1)
+  for (const kind of [1, 2]) t.same(curves.hazardsOf(kind), curves.hazardsOf(0), 'and when more is learned')
+  t.ok(curves.worthAt(2, 0) < early)
+})
+
+void t.test('as many blocks of one age count as if each were told of', async (t) => {
+  const chance = (tell: (curves: ReuseCurves) => void): number => {
+    const curves = new ReuseCurves(Int32Array.of(0), plainLearning)
+    curves.beginRelearn()
+    for (let block = 0; block < 20; block += 1) curves.reused(0, 600_000)
+    tell(curves)
+    curves.relearn()
+    return curves.chanceOfUse(0, 0, 3_000_000)
+  }
+  const each = chance((curves) => {
+    for (let block = 0; block < 50; block += 1) curves.stillOpen(0, 900_000)
+  })
+  t.equal(
+    chance((curves) => curves.stillOpen(0, 900_000, 50)),
+    each,
+  )
+  t.ok(each < 0.5 && each > 0)
+})
+
 void t.test('what comes of old blocks is assumed from younger ones until it is seen', async (t) => {
   const chance = (carriedShare: number, everUsed: number): number => {
     const prior = { hazard: 0.05, blocks: 100 }

@@ -142,8 +142,13 @@ export class BlockMemory {
     for (let at = 0; at < count; at += 1) {
       const number = numbers[at] as number
       if (number === noRow || this.#uses[number] === 0) continue
-      this.#lastUseAndClass[2 * number + 1] = this.#fine.answered(this.classOf(number), answerTokens)
+      this.#putInto(this.#fine.answered(this.classOf(number), answerTokens), number)
     }
+  }
+
+  #putInto(ofClass: number, number: Row): void {
+    this.curves.want(ofClass)
+    this.#lastUseAndClass[2 * number + 1] = ofClass
   }
 
   /** A block that had no number when its visit began. */
@@ -182,7 +187,7 @@ export class BlockMemory {
       this.turnNow,
       isTail,
     )
-    this.#lastUseAndClass[2 * number + 1] = this.#fine.of(firstClass + blockClass, 1 + blockClass)
+    this.#putInto(this.#fine.of(firstClass + blockClass, 1 + blockClass), number)
   }
 
   /** Forgets what was used longest ago, beyond the bound. A resident block stays known: it moves to the head. */
@@ -209,14 +214,27 @@ export class BlockMemory {
   #countOpen(nowMs: number): void {
     if (this.#numberEnd > numbersPerKnown * this.#order.lengthOf(remembered)) {
       for (let at = this.#order.head(remembered); at !== noRow; at = this.#order.older(at)) {
-        this.curves.stillOpen(this.classOf(at), nowMs - this.lastUseMs(at))
+        this.curves.stillOpen(this.classOf(at), nowMs - this.lastUseMs(at), 1)
       }
       return
     }
+    // Neighbours mostly came with one request, so they are told of together.
+    let runClass = -1
+    let runLastMs = 0
+    let runLength = 0
     for (let at = 0; at < this.#numberEnd; at += 1) {
       if (this.#uses[at] === 0) continue
-      this.curves.stillOpen(this.classOf(at), nowMs - this.lastUseMs(at))
+      const ofClass = this.classOf(at)
+      const lastMs = this.lastUseMs(at)
+      if (ofClass !== runClass || lastMs !== runLastMs) {
+        if (runLength > 0) this.curves.stillOpen(runClass, nowMs - runLastMs, runLength)
+        runClass = ofClass
+        runLastMs = lastMs
+        runLength = 0
+      }
+      runLength += 1
     }
+    if (runLength > 0) this.curves.stillOpen(runClass, nowMs - runLastMs, runLength)
   }
 
   /** Works the curves out anew from all that is known now. */

@@ -58,6 +58,8 @@ export class ReuseCurves {
   /** Beyond the last class that is in use. */
   #kindEnd: number
   readonly #touched: Uint8Array
+  /** Classes that some block was put into; the others are not kept up. */
+  readonly #wanted: Uint8Array
   /** Of the class that is being estimated. */
   readonly #risk = new Float64Array(ageBuckets)
   readonly #learning: Learning
@@ -79,6 +81,7 @@ export class ReuseCurves {
     this.#hazard = new Float64Array(cells)
     this.worth = new Float64Array(cells)
     this.#touched = new Uint8Array(parents.length)
+    this.#wanted = new Uint8Array(parents.length)
   }
 
   get kindCount(): number {
@@ -104,6 +107,20 @@ export class ReuseCurves {
     return 1 - unused
   }
 
+  /** To be called when a block comes into a class. Why: of thousands of classes some hundred have blocks, and to keep the rest
+   *  as their parents are cost as much as all that is learned. */
+  want(kind: number): void {
+    if (this.#wanted[kind] === 0) this.#keepUp(kind)
+  }
+
+  #keepUp(kind: number): void {
+    this.#wanted[kind] = 1
+    const parent = this.#parentOf[kind] as number
+    if (parent === kind) return
+    this.want(parent)
+    if (this.#touched[kind] === 0) this.#copyFrom(parent, kind * ageBuckets)
+  }
+
   reused(kind: number, ageMs: number): void {
     const bucket = ageBucketOf(ageMs)
     const cell = kind * ageBuckets + bucket
@@ -120,10 +137,10 @@ export class ReuseCurves {
     this.#trial?.ended(kind, bucket)
   }
 
-  /** To be called for every remembered block between `beginRelearn` and `relearn`. */
-  stillOpen(kind: number, ageMs: number): void {
+  /** To be called for all remembered blocks between `beginRelearn` and `relearn`; `count` of them have this age. */
+  stillOpen(kind: number, ageMs: number, count = 1): void {
     const cell = kind * ageBuckets + ageBucketOf(ageMs)
-    this.#open[cell] = (this.#open[cell] as number) + 1
+    this.#open[cell] = (this.#open[cell] as number) + count
     this.#touched[kind] = 1
   }
 
@@ -139,7 +156,7 @@ export class ReuseCurves {
       const parent = this.#parentOf[kind] as number
       const first = kind * ageBuckets
       if (this.#touched[kind] === 0) {
-        if (parent !== kind) this.#copyFrom(parent, first)
+        if (parent !== kind && this.#wanted[kind] !== 0) this.#copyFrom(parent, first)
         this.#trial?.acquit(kind)
         continue
       }
