@@ -44,16 +44,21 @@ struct PieceList {
 void listPieces(const Move& move, PieceList& list) {
   list.pieces.clear();
   auto slot = reinterpret_cast<cuda::Address>(move.slot());
+  /** Where the last piece of the list starts in the region. */
+  uint64_t lastStart = 0;
   for (uint32_t p = 0; p < move.place.planeCount; p++) {
     const Plane& plane = move.place.planes[p];
     for (uint64_t layer = 0; layer < plane.layerCount; layer++) {
-      const cuda::Address device =
-          move.deviceRegion.addressOf(Place::pieceAt(plane, layer, move.block), plane.pieceBytes);
+      const uint64_t start = Place::pieceAt(plane, layer, move.block);
       Piece* const last = list.pieces.empty() ? nullptr : &list.pieces.back();
-      if (last != nullptr && last->device + last->byteCount == device)
+      // Only within a part: allocations that happen to touch are two all the same.
+      if (last != nullptr && lastStart + last->byteCount == start &&
+          move.deviceRegion.addressOf(lastStart, last->byteCount + plane.pieceBytes) != 0) {
         last->byteCount += plane.pieceBytes;
-      else
-        list.pieces.push_back({device, slot, plane.pieceBytes});
+      } else {
+        list.pieces.push_back({move.deviceRegion.addressOf(start, plane.pieceBytes), slot, plane.pieceBytes});
+        lastStart = start;
+      }
       slot += plane.pieceBytes;
     }
   }

@@ -20,6 +20,7 @@ for (const { what, version, refused } of drivers) {
       ...(refused === undefined ? {} : { STAND_IN_CUDA_FAIL: refused }),
       PIN: refused?.startsWith('cuMemHostRegister') === true ? 'refused' : 'wanted',
     })
+    t.match(ran.text, /allocations that touch: [1-9]/)
     t.match(ran.text, /copies: 90 combinations .* are equal to the bit/)
     t.equal(ran.code, 0)
   })

@@ -131,6 +131,28 @@ def check(rig, path, chance):
     return None if status == abi.CHECKSUM else f"a wrong sum was not told: {status}"
 
 
+def check_neighbours(terrace, device, queue):
+    """Allocations that happen to touch are two all the same: no copy goes from one into the other."""
+    size = 2 << 20
+    addresses = sorted(device.allocate(size) for _ in range(8))
+    pairs = [(one, other) for one, other in zip(addresses, addresses[1:]) if one + size == other]
+    for one, other in pairs:
+        region = terrace.open_device([terrace.own_part(one, size), terrace.own_part(other, size)])
+        slots = terrace.open_memory(2 * size)
+        place = terrace.open_place([(0, size, size, 2, size)])
+        for path in abi.PATHS:
+            terrace.set_path(place, path)
+            wanted = abi.step(abi.GATHER, source_region=region, target_region=slots, byte_count=2 * size, place=place)
+            status, _ = queue.run([wanted])[0]
+            if status != abi.OK:
+                abi.fail(f"neighbours, {path}: status {status}")
+        terrace.close_region(region)
+        terrace.close_region(slots)
+    for address in addresses:
+        device.free(address)
+    return len(pairs)
+
+
 def main(library):
     terrace = abi.Terrace(library)
     device = Device()
@@ -146,7 +168,9 @@ def main(library):
                     abi.fail(f"{layout.name}, {path}, {'pinned' if is_pinned else 'ordinary'} slots: {wrong}")
                 count += 1
             rig.close()
+    pairs = check_neighbours(terrace, device, queue)
     queue.close()
+    print(f"allocations that touch: {pairs}, copied one by one")
     print(f"copies: {count} combinations of layout, path and slots are equal to the bit")
 
 

@@ -300,8 +300,14 @@ struct Stream {
   size_t count, room;
   int asked;
 };
+/** Whether a copy would run out of what it started in, be it into the neighbour: the driver refuses that. */
+static int crosses(Address at, size_t byteCount) {
+  const struct Range *const range = rangeOf(at);
+  return range != NULL && byteCount > range->byteCount - (at - range->start);
+}
 static Result later(struct Stream *stream, Address target, Address source, size_t byteCount) {
   if (rangeOf(target) == NULL && rangeOf(source) == NULL) return invalidValue;
+  if (crosses(target, byteCount) || crosses(source, byteCount)) return invalidValue;
   pthread_mutex_lock(&stream->lock);
   if (stream->count == stream->room) {
     stream->room = stream->room * 2 + 64;
