@@ -189,5 +189,24 @@ const hints = checksOf('test/unit/policy-hints.test.ts', [
   ],
 ])
 
-/** Breaks of what policies learn. */
-export const policyChecks = [...hints, ...terrace, ...probation, ...rates, ...pool, path, ...hand, ...store]
+const classics = checksOf('test/unit/simulate-classics.test.ts', [
+  [
+    'policy: s3-fifo leaves its small queue when that is short again',
+    'tiers/policy/s3-fifo.ts',
+    'if (this.#lists.lengthOf(main) > this.#mainMax) return noRow',
+    'if (!this.#isSmallDue()) return noRow',
+  ],
+])
+
+/** Breaks of what policies do and learn. */
+export const policyChecks = [
+  ...classics,
+  ...hints,
+  ...terrace,
+  ...probation,
+  ...rates,
+  ...pool,
+  path,
+  ...hand,
+  ...store,
+]

@@ -35,43 +35,50 @@ export class S3Fifo implements FlatPolicy {
   miss(_row: Row): void {}
 
   victim(held: (row: Row) => boolean): Row {
-    const steps = (countMax + 2) * (this.#lists.lengthOf(small) + this.#lists.lengthOf(main))
-    for (let step = 0; step < steps; step += 1) {
-      const row = this.#step(held)
-      if (row !== noRow) return row
-    }
-    return noRow
+    const fromSmall = this.#isSmallDue() ? this.#fromSmall(held) : noRow
+    if (fromSmall !== noRow) return fromSmall
+    const fromMain = this.#fromMain(held)
+    return fromMain === noRow ? this.#fromSmall(held) : fromMain
   }
 
-  /** Looks at one block: names it, or gives it another round. */
-  #step(held: (row: Row) => boolean): Row {
-    const lists = this.#lists
-    const smallLength = lists.lengthOf(small)
-    const mainLength = lists.lengthOf(main)
-    if (
-      mainLength <= this.#mainMax &&
-      smallLength > 0 &&
-      (smallLength >= this.#smallTarget || mainLength === 0)
-    ) {
-      const row = lists.tail(small)
-      if (held(row)) return this.#round(row, small)
+  #isSmallDue(): boolean {
+    const mainLength = this.#lists.lengthOf(main)
+    if (mainLength > this.#mainMax) return false
+    return mainLength === 0 || this.#lists.lengthOf(small) >= this.#smallTarget
+  }
+
+  /** Once begun, the small queue is walked until a block leaves, however short it becomes: used ones go to the main queue. */
+  #fromSmall(held: (row: Row) => boolean): Row {
+    for (let left = this.#lists.lengthOf(small); left > 0; left -= 1) {
+      const row = this.#lists.tail(small)
+      if (held(row)) {
+        this.#round(row, small)
+        continue
+      }
       if ((this.#count[row] as number) < this.#usesToStay) return row
       this.#count[row] = 0
-      return this.#round(row, main)
+      this.#round(row, main)
+      if (this.#lists.lengthOf(main) > this.#mainMax) return noRow
     }
-    const row = lists.tail(main)
-    if (row === noRow) return noRow
-    if (held(row)) return this.#round(row, main)
-    const count = this.#count[row] as number
-    if (count === 0) return row
-    this.#count[row] = count - 1
-    return this.#round(row, main)
+    return noRow
   }
 
-  #round(row: Row, to: number): Row {
+  #fromMain(held: (row: Row) => boolean): Row {
+    for (let left = (countMax + 1) * this.#lists.lengthOf(main); left > 0; left -= 1) {
+      const row = this.#lists.tail(main)
+      const count = this.#count[row] as number
+      if (!held(row)) {
+        if (count === 0) return row
+        this.#count[row] = count - 1
+      }
+      this.#round(row, main)
+    }
+    return noRow
+  }
+
+  #round(row: Row, to: number): void {
     this.#lists.remove(row)
     this.#lists.pushHead(to, row)
-    return noRow
   }
 
   add(row: Row): void {
