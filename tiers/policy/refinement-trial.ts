@@ -16,7 +16,8 @@ export class RefinementTrial {
   readonly #leadsMin: readonly number[]
   /** Per kind on trial its family; -1 for others. */
   readonly #familyOf: Int8Array
-  /** Per kind and age bucket, what a use there, or an end without one, adds to the lead. */
+  /** Per kind and age bucket how many times as likely a use there, or an end without one, is by the tried prediction. Why no
+   *  logarithms: far fewer stays end than there are cells. */
   readonly #forUse: Float32Array
   readonly #forEnd: Float32Array
   /** Per family: what finished stays say, and with the running ones. */
@@ -45,8 +46,8 @@ export class RefinementTrial {
   acquit(kind: number): void {
     if (kind < this.#firstKind) return
     const from = (kind - this.#firstKind) * ageBuckets
-    this.#forUse.fill(0, from, from + ageBuckets)
-    this.#forEnd.fill(0, from, from + ageBuckets)
+    this.#forUse.fill(1, from, from + ageBuckets)
+    this.#forEnd.fill(1, from, from + ageBuckets)
   }
 
   /** A stay of a block of this kind ended in this age bucket, with a use. */
@@ -59,11 +60,12 @@ export class RefinementTrial {
     this.#count(kind, bucket, this.#forEnd)
   }
 
-  #count(kind: number, bucket: number, gains: Float32Array): void {
+  #count(kind: number, bucket: number, likelier: Float32Array): void {
     const at = kind - this.#firstKind
     const family = at < 0 ? -1 : (this.#familyOf[at] as number)
     if (family < 0) return
-    this.#finished[family] = (this.#finished[family] as number) + (gains[at * ageBuckets + bucket] as number)
+    const times = likelier[at * ageBuckets + bucket] as number
+    if (times !== 1) this.#finished[family] = (this.#finished[family] as number) + Math.log(times)
   }
 
   /** Judges before the curves are learned anew; `open` counts the running stays per kind and age bucket. What finished stays said
@@ -77,7 +79,7 @@ export class RefinementTrial {
       let sum = 0
       for (let bucket = 0; bucket < ageBuckets; bucket += 1) {
         const count = open[kind * ageBuckets + bucket] as number
-        if (count !== 0) sum += count * (this.#forEnd[at * ageBuckets + bucket] as number)
+        if (count !== 0) sum += count * Math.log(this.#forEnd[at * ageBuckets + bucket] as number)
       }
       this.#lead[family] = (this.#lead[family] as number) + sum
     }
@@ -96,14 +98,14 @@ export class RefinementTrial {
   compare(kind: number, refined: Float64Array, plain: Float64Array): void {
     const at = kind - this.#firstKind
     if (at < 0 || (this.#familyOf[at] as number) < 0) return
-    let outlived = 0
+    let outlived = 1
     for (let bucket = 0; bucket < ageBuckets; bucket += 1) {
       const without = bounded(plain[bucket] as number)
       const tried = without + triedShare * (bounded(refined[bucket] as number) - without)
       const cell = at * ageBuckets + bucket
       this.#forEnd[cell] = outlived
-      this.#forUse[cell] = outlived + Math.log(tried / without)
-      outlived += Math.log((1 - tried) / (1 - without))
+      this.#forUse[cell] = (outlived * tried) / without
+      outlived *= (1 - tried) / (1 - without)
     }
   }
 }
