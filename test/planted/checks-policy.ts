@@ -100,18 +100,6 @@ const pool = checksOf('test/property/policy-leaf-pool.test.ts', [
     'worth < this.#limit() && this.#placeOf(row) < 0',
     'worth < this.#limit()',
   ],
-  [
-    'pool: no chain is followed',
-    'tiers/policy/leaf-pool.ts',
-    'if (this.#follows && !this.#tree.onPath(row))',
-    'if (this.#follows && this.#tree.onPath(row))',
-  ],
-  [
-    'pool: chains are followed though nobody wants it',
-    'tiers/policy/leaf-pool.ts',
-    'if (this.#follows && !this.#tree.onPath(row))',
-    'if (!this.#tree.onPath(row))',
-  ],
 ])
 
 /** It is asked when worths are asked for again, and before anybody is named. */

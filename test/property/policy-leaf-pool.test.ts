@@ -6,7 +6,6 @@ import { LeafPool } from '../../tiers/policy/leaf-pool.ts'
 import { LeafTree } from '../../tiers/policy/leaf-tree.ts'
 
 const rowMax = 24
-const nobody = (): boolean => false
 
 /** A tree with a pool over it, as a policy keeps them; the worth of a row is what the test says. */
 class Tier {
@@ -16,8 +15,8 @@ class Tier {
   readonly held = new Set<number>()
   atMs = 0
 
-  constructor(draws: number, kept: number, follows: boolean) {
-    const shape = { draws, kept, follows }
+  constructor(draws: number, kept: number) {
+    const shape = { draws, kept }
     this.pool = new LeafPool(rowMax, this.tree, shape, seededChance(3), (row) => this.worths[row] as number)
   }
 
@@ -33,7 +32,7 @@ class Tier {
     if (!this.tree.isResident(row)) return
     this.pool.remove(row)
     const parent = this.tree.drop(row)
-    if (parent !== noRow) this.pool.bare(parent, this.atMs)
+    if (parent !== noRow) this.pool.add(parent)
   }
 
   visitEnd(): void {
@@ -69,11 +68,10 @@ void t.test('whoever is named is a leaf that may leave, and somebody is while th
   const shape = fc.record({
     draws: fc.integer({ min: 1, max: 8 }),
     kept: fc.integer({ min: 1, max: 8 }),
-    follows: fc.boolean(),
   })
   fc.assert(
-    fc.property(shape, fc.array(step, { maxLength: 200, size: 'max' }), ({ draws, kept, follows }, steps) => {
-      const tier = new Tier(draws, kept, follows)
+    fc.property(shape, fc.array(step, { maxLength: 200, size: 'max' }), ({ draws, kept }, steps) => {
+      const tier = new Tier(draws, kept)
       for (const [kind, row, parent, worth] of steps) {
         if (kind === 'add') tier.add(row, parent === row ? noRow : parent, worth)
         if (kind === 'use') tier.use(row, worth)
@@ -100,7 +98,7 @@ void t.test('whoever is named is a leaf that may leave, and somebody is while th
 
 /** Rows without parents, of which a pool of two has looked at all. */
 function looked(worths: readonly number[]): Tier {
-  const tier = new Tier(64, 2, true)
+  const tier = new Tier(64, 2)
   for (const [row, worth] of worths.entries()) tier.add(row, noRow, worth)
   tier.visitEnd()
   tier.poorest()
@@ -130,8 +128,8 @@ void t.test('what is kept is looked at again', async (t) => {
   t.equal(busy.poorest(), 3, 'as all that was kept')
 })
 
-void t.test('what is kept is not drawn again, and a chain of which the end left follows', async (t) => {
-  const tier = new Tier(1, 4, true)
+void t.test('what is kept need not be drawn again', async (t) => {
+  const tier = new Tier(1, 4)
   for (let row = 0; row < 20; row += 1) tier.add(row, noRow, row < 4 ? row : 50 + row)
   tier.visitEnd()
   for (let draw = 0; draw < 200; draw += 1) tier.poorest()
@@ -141,19 +139,4 @@ void t.test('what is kept is not drawn again, and a chain of which the end left 
     tier.drop(named.at(-1) ?? noRow)
   }
   t.same(named, [0, 1, 2, 3], 'the poorest of all that were drawn')
-
-  for (const follows of [true, false]) {
-    const chain = new Tier(1, 4, follows)
-    for (let row = 10; row < rowMax; row += 1) chain.add(row, noRow, 50)
-    for (let row = 0; row < 8; row += 1) chain.add(row, row - 1, 1)
-    chain.visitEnd()
-    while (chain.poorest() !== 7) chain.atMs += 1
-    const gone: number[] = []
-    for (let at = 0; at < 8; at += 1) {
-      gone.push(chain.pool.poorest(nobody, chain.atMs))
-      chain.drop(gone.at(-1) ?? noRow)
-    }
-    const whole = gone.join() === '7,6,5,4,3,2,1,0'
-    t.equal(whole, follows, follows ? 'from its end to its root' : 'else only what is drawn')
-  }
 })

@@ -36,7 +36,7 @@ const visitBucketOf = (age: number): number =>
   Math.min(visitBuckets - 1, Math.floor(4 * Math.log2(Math.max(1, age))))
 
 /** Which variant of the hazard policy to build: `draws` leaves are looked at per eviction and `kept` in mind, learned counts
- *  fade by `decay` at each relearning. Why few are kept, and no chain is followed: it takes its own evictions for evidence, so now
+ *  fade by `decay` at each relearning. Why few are kept: it takes its own evictions for evidence, so now
  *  and then it must give up what it deems worth something, or it never learns that it was right. */
 export type HazardKind = {
   readonly ages: 'time' | 'visits'
@@ -67,12 +67,8 @@ export class Hazard implements EvictionPolicy {
   constructor(name: string, sizes: PolicySizes, kind: HazardKind) {
     this.name = name
     this.#tree = new LeafTree(sizes.rowMax)
-    this.#leaves = new LeafPool(
-      sizes.rowMax,
-      this.#tree,
-      { draws: kind.draws, kept: kind.kept, follows: false },
-      sizes.chance,
-      (row, now) => this.#worth(row, now),
+    this.#leaves = new LeafPool(sizes.rowMax, this.#tree, kind, sizes.chance, (row, now) =>
+      this.#worth(row, now),
     )
     this.#bucketCount = kind.ages === 'time' ? timeBuckets : visitBuckets
     this.#tables = new HazardTables(
@@ -147,7 +143,7 @@ export class Hazard implements EvictionPolicy {
     }
     this.#leaves.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow) this.#leaves.bare(parent, now)
+    if (parent !== noRow) this.#leaves.add(parent)
   }
 
   victim(held: (row: Row) => boolean, nowMs: number): Row {

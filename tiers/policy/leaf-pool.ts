@@ -8,8 +8,6 @@ export type PoolShape = {
   readonly draws: number
   /** Leaves kept in mind from one eviction to the next, at most. */
   readonly kept: number
-  /** Whether a block whose last child left is looked at without being drawn. */
-  readonly follows: boolean
 }
 
 /** What a place is worth to the block in it at this moment; the lowest leaves first. */
@@ -17,15 +15,13 @@ export type WorthOf = (row: Row, atMs: number) => number
 
 /** The leaves of a tier, and the poorest of those that were looked at lately. An eviction draws some at random and takes
  *  the poorest of them and of those kept. Why keep any: the second poorest of one eviction need not be found again by the next.
- *  Why follow: a block mostly came with its last child and is worth as little, so a chain of which the end
- *  was drawn goes as a whole.
+ *  Why not many: the worths are learned, and whoever always gives up the very poorest acts on their errors.
  *
  *  Invariant: what is kept are leaves, each once, the poorest first, with their worths at `#atMs`. */
 export class LeafPool {
   readonly #tree: LeafTree
   readonly #leaves: LeafSet
   readonly #draws: number
-  readonly #follows: boolean
   readonly #worthOf: WorthOf
   readonly #rows: Int32Array
   readonly #worths: Float64Array
@@ -40,7 +36,6 @@ export class LeafPool {
     this.#tree = tree
     this.#leaves = new LeafSet(rowMax)
     this.#draws = shape.draws
-    this.#follows = shape.follows
     this.#worthOf = worthOf
     this.#rows = new Int32Array(shape.kept)
     this.#worths = new Float64Array(shape.kept)
@@ -49,12 +44,6 @@ export class LeafPool {
 
   add(row: Row): void {
     this.#leaves.add(row)
-  }
-
-  /** A block is a leaf again, because its last child left. */
-  bare(row: Row, atMs: number): void {
-    this.#leaves.add(row)
-    if (this.#follows && !this.#tree.onPath(row)) this.#offer(row, this.#worthOf(row, atMs))
   }
 
   remove(row: Row): void {

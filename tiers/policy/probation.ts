@@ -16,8 +16,7 @@ import type { Learning } from './reuse-curves.ts'
 import { ServedPath } from './served-path.ts'
 import { StopIndex } from './stop-index.ts'
 
-/** Chains are not followed: whether the rest of a chain pays for its write is another question than whether its end does. */
-const shape: PoolShape = { draws: 16, kept: 6, follows: false }
+const shape: PoolShape = { draws: 16, kept: 6 }
 /** Blocks that the tier below holds, looked at per eviction. */
 const safeDraws = 16
 /** What a hit here is worth beyond one below, as a share of what a lost hit costs. Why small: both hits spare the prefill;
@@ -123,6 +122,7 @@ export class Probation implements RememberingPolicy {
 
   onAnswer(rows: Int32Array, count: number, answerTokens: number): void {
     this.#memory.answered(rows, count, answerTokens)
+    this.#leaves.expire()
   }
 
   onVisitEnd(): void {
@@ -134,7 +134,7 @@ export class Probation implements RememberingPolicy {
     this.#leaves.remove(row)
     this.#safe.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow && !this.#safe.has(parent)) this.#leaves.bare(parent, this.#at(nowMs))
+    if (parent !== noRow && !this.#safe.has(parent)) this.#leaves.add(parent)
     if (!evicted) return
     this.#evictions += 1
     if (this.#evictions >= Math.max(relearnEvictionsMin, this.#tree.count >> 2))

@@ -12,8 +12,7 @@ import { LeafTree } from './leaf-tree.ts'
 import { type RememberingPolicy, rememberingPolicy } from './named-eviction.ts'
 import { ServedPath } from './served-path.ts'
 
-/** Few draws are enough, because chains are followed. */
-const shape: PoolShape = { draws: 8, kept: 8, follows: true }
+const shape: PoolShape = { draws: 24, kept: 2 }
 /** What a visit adds to the clock, in milliseconds. Why: traces and bursts have many requests at one time; their order is
  *  still worth something, and a trace without times is then counted in requests. */
 const visitMs = 10
@@ -72,6 +71,7 @@ export class Terrace implements RememberingPolicy {
 
   onAnswer(rows: Int32Array, count: number, answerTokens: number): void {
     this.#memory.answered(rows, count, answerTokens)
+    this.#leaves.expire()
   }
 
   onVisitEnd(): void {
@@ -82,7 +82,7 @@ export class Terrace implements RememberingPolicy {
   onDrop(row: Row, evicted: boolean, nowMs: number): void {
     this.#leaves.remove(row)
     const parent = this.#tree.drop(row)
-    if (parent !== noRow) this.#leaves.bare(parent, this.#at(nowMs))
+    if (parent !== noRow) this.#leaves.add(parent)
     if (!evicted) return
     this.#evictions += 1
     if (this.#evictions < this.#relearnAt) return
