@@ -114,7 +114,7 @@ for (const [policy, most] of Object.entries(differenceMax)) {
     const [bench, { all: store }] = [simulated(policy), await reached(tree, policy, capacityBlocks)]
     t.ok(store > 0.3, `it is a cache: ${store.toFixed(4)}`)
     t.ok(Math.abs(bench - store) <= most, `bench ${bench.toFixed(4)}, store ${store.toFixed(4)}`)
-    if (policy === 'terrace') t.ok(store > simulated('lru') + 0.005, 'and better than least recently used')
+    if (policy === 'terrace') t.ok(store > simulated('lru') + 0.01, 'and better than least recently used')
   })
 }
 
