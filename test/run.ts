@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
-/** Runs the tests by method and prints the one line that counts them all. Pure tests run side by side; those that start
- *  engines and servers run one file at a time, so that they do not take the machine from one another.
+/** Runs the tests by method and prints the one line that counts them all. Most run side by side; those that start engines run
+ *  one file at a time, so that they do not take the machine from one another.
  *  `npm test -- FILE...` runs the named files only. */
 
-const sideBySide = ['unit', 'property', 'fuzz', 'contract', 'sim']
-const oneByOne = ['fault', 'crash', 'e2e', 'browser']
+const sideBySide = ['unit', 'property', 'fuzz', 'contract', 'sim', 'fault', 'crash']
+const oneByOne = ['e2e', 'browser']
 
 type Totals = { passed: number; failed: number; skipped: number; ran: boolean }
 

@@ -148,8 +148,8 @@ int exportDevice(uint64_t address, uint64_t byteCount, terrace_device_part* part
 }
 
 int handDevice(const char* doorPath, const uint8_t* token, terrace_device_part* parts, uint32_t partCount) {
-  if (const int wrong = checkCount(partCount)) return wrong;
-  int failed = handDescriptors(doorPath, parts, partCount);
+  int failed = checkCount(partCount);
+  if (failed == 0) failed = handDescriptors(doorPath, parts, partCount);
   closeDescriptors(parts, partCount);
   if (failed != 0) return failed;
   const int list = listOf(parts, partCount);

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import t from 'tap'
 import { addonFile } from '../../addon/load.ts'
+import { abiVersion } from '../../addon/native.ts'
 import { runChild } from '../addon-child.ts'
 
 /** What loading `file` ends with, in a process of its own. */
@@ -25,9 +26,9 @@ function built(directory: string, source: string): string {
 void t.test('a good file is tried once, then its stamp is believed', async (t) => {
   const file = join(t.testdir({}), 'terrace.node')
   copyFileSync(addonFile(), file)
-  t.equal(await loadingOf(file), '1')
+  t.equal(await loadingOf(file), String(abiVersion))
   t.ok(existsSync(`${file}.loaded`))
-  t.equal(await loadingOf(file), '1')
+  t.equal(await loadingOf(file), String(abiVersion))
 })
 
 void t.test('an absent file', async (t) => {
@@ -63,6 +64,6 @@ void t.test('a file of another version of the boundary', async (t) => {
   )
   t.equal(
     await loadingOf(file),
-    `the native addon cannot be loaded (${file} has version 999 of the boundary, this release wants 1)${advice}`,
+    `the native addon cannot be loaded (${file} has version 999 of the boundary, this release wants ${abiVersion})${advice}`,
   )
 })
