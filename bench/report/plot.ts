@@ -14,6 +14,9 @@ const bottom = height - 46
 /** Colours come from the page as series-0 .. series-7; beyond that they repeat with a dashed line. */
 const seriesCount = 8
 
+/** Characters of a line's name that fit beside its end. */
+const nameLengthMax = 20
+
 /** Lines with more points than this are drawn without dots. */
 const dotsMax = 60
 
@@ -164,8 +167,13 @@ function compact(value: number, money: boolean): string {
   return `${money ? '$' : ''}${Number((value / size).toPrecision(3))}${letter}`
 }
 
+/** A name that fits beside its line. Cut in the middle: names of one plot mostly begin alike and end apart. */
+function besideLine(name: string): string {
+  return name.length > nameLengthMax ? `${name.slice(0, 7)}…${name.slice(8 - nameLengthMax)}` : name
+}
+
 function endLabel(name: string, series: string, y: number): string {
-  const short = name.length > 20 ? `${name.slice(0, 19)}…` : name
+  const short = besideLine(name)
   const mark = element('path', { class: `line ${series}`, d: `M${right + 4} ${at(y)}h10` })
   return mark + label(short, { class: 'label', x: right + 18, y: y + 4 })
 }

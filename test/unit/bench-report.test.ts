@@ -4,6 +4,7 @@ import { csvText } from '../../bench/report/csv.ts'
 import { emitReport, jsonText } from '../../bench/report/emit.ts'
 import { shown } from '../../bench/report/format.ts'
 import { htmlPage } from '../../bench/report/html.ts'
+import { curvesSvg } from '../../bench/report/plot.ts'
 import type { Report, Section } from '../../bench/report/report.ts'
 import { scaleOf } from '../../bench/report/scale.ts'
 import { sparkline, terminalText } from '../../bench/report/terminal.ts'
@@ -88,6 +89,16 @@ void t.test('a page holds every section, escapes every text, loads nothing', (t)
     t.equal(page.match(new RegExp(`</${tag}>`, 'g'))?.length ?? 0, opened, `every ${tag} is closed`)
   }
   t.match(htmlPage(report({ partial: true })), 'class="partial"')
+  t.end()
+})
+
+void t.test('long names that begin alike can be told apart beside their lines', (t) => {
+  const names = ['a policy with session hints, exact', 'a policy with session hints, 20 % wrong', 'short']
+  const axis = { title: 'x', unit: 'number' } as const
+  const lines = names.map((name, i) => ({ name, points: [[1, i / 4] as const, [2, i / 4] as const] }))
+  const svg = curvesSvg({ kind: 'curves', title: 'Curves', x: axis, y: axis, lines })
+  const shown = [...svg.matchAll(/class="label"[^>]*>([^<]*)</g)].map(([, text]) => text)
+  t.same(shown, ['a polic…hints, exact', 'a polic…, 20 % wrong', 'short'])
   t.end()
 })
 
