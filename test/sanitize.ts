@@ -58,29 +58,30 @@ function run(command: string, args: readonly string[], env: Record<string, strin
   })
   const bad = ran.status !== 0
   if (bad) console.log(`${ran.stdout.slice(-4_000)}${ran.stderr.slice(-8_000)}`)
-  console.log(`${bad ? 'not ok' : 'ok'} - ${args.at(-1)}`)
+  console.log(`${bad ? 'not ok' : 'ok'} - ${args.at(-1) ?? command}`)
   return !bad
 }
 
-/** The C program on the plain C++ parts, with the whole process under the sanitizer: leaks count here. */
-function runProgram(sanitizer: Sanitizer): boolean {
+/** The C programs on the plain C++ parts, with the whole process under the sanitizer: leaks count here. */
+function runPrograms(sanitizer: Sanitizer): boolean {
   const directory = mkdtempSync(join(tmpdir(), 'sanitize-'))
+  const folder = resolve(`addon/build/${platform}`)
+  const library = join(folder, `libterrace-${sanitizer.name}.so`)
+  const driver = join(directory, 'libcuda.so')
+  const standIn = ['-std=gnu11', '-shared', '-fPIC', '-pthread', 'test/servers/stand-in-cuda.c', '-o', driver]
+  const strict = ['-std=c11', '-D_GNU_SOURCE', '-pthread', '-g', '-I', 'addon/src']
+  const flags = [...strict, ...sanitizer.flags.split(' ')]
+  const build = (program: string): boolean =>
+    run('gcc', [...flags, '-o', join(directory, program), library, `test/contract/${program}.c`, library], {})
+  const env = { LD_LIBRARY_PATH: folder, TERRACE_CUDA_LIBRARY: driver, STAND_IN_CUDA_PAUSE: '200' }
   try {
-    const program = join(directory, 'addon-capi')
-    const library = resolve(`addon/build/${platform}/libterrace-${sanitizer.name}.so`)
-    const flags = [
-      '-std=c11',
-      '-D_GNU_SOURCE',
-      '-pthread',
-      '-g',
-      ...sanitizer.flags.split(' '),
-      '-I',
-      'addon/src',
-    ]
-    if (!run('gcc', [...flags, '-o', program, library, 'test/contract/addon-capi.c', library], {}))
-      return false
-    const paths = [join(directory, 'slab'), join(directory, 'door')]
-    return run(program, paths, { LD_LIBRARY_PATH: resolve(`addon/build/${platform}`) })
+    return (
+      run('gcc', standIn, {}) &&
+      build('addon-capi') &&
+      run(join(directory, 'addon-capi'), [join(directory, 'slab'), join(directory, 'door')], env) &&
+      build('addon-device') &&
+      run(join(directory, 'addon-device'), [], env)
+    )
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
@@ -98,7 +99,7 @@ for (const sanitizer of sanitizers.filter(({ name }) => (process.argv[2] ?? name
     LD_PRELOAD: preload.join(' '),
     TERRACE_ADDON_FILE: resolve(`addon/build/${platform}/terrace-${sanitizer.name}.node`),
   }
-  good = runProgram(sanitizer) && good
+  good = runPrograms(sanitizer) && good
   for (const test of tests) {
     if (!sanitizer.without.includes(test)) good = run(process.execPath, [`test/${test}.test.ts`], env) && good
   }

@@ -5,6 +5,7 @@
  *
  *   STAND_IN_CUDA_VERSION=12080   the driver's version (13000)
  *   STAND_IN_CUDA_FAIL=NAME:CODE  every call of NAME answers CODE
+ *   STAND_IN_CUDA_PAUSE=200   microseconds that cuCtxSetCurrent takes, so that others come in between
  *   STAND_IN_CUDA_DEVICES=0       how many devices there are (1) */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 
 typedef int Result;
 typedef uint64_t Address;
-enum { success, invalidValue, outOfMemory, invalidContext = 201, notFound = 500, notReady = 600, already = 712 };
+enum { success, invalidValue, outOfMemory, invalidContext = 201, alreadyMapped = 208, notFound = 500, notReady = 600, already = 712 };
 
 static int numberFrom(const char *name, int otherwise) {
   const char *const text = getenv(name);
@@ -47,15 +48,26 @@ struct Range {
   int file;
   int isMapped;
   int isForeign;
+  /** Of a foreign one: which allocation it is. */
+  uint64_t inode;
 };
 static struct Range ranges[4096];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread int hasContext;
 
 static struct Range *rangeOf(Address at) {
-  for (int i = 0; i < 4096; i++)
-    if (ranges[i].byteCount > 0 && at - ranges[i].start < ranges[i].byteCount) return &ranges[i];
-  return NULL;
+  struct Range *found = NULL;
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < 4096 && found == NULL; i++)
+    if (ranges[i].byteCount > 0 && at - ranges[i].start < ranges[i].byteCount) found = &ranges[i];
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+static void forget(struct Range *range) {
+  pthread_mutex_lock(&lock);
+  range->byteCount = 0;
+  pthread_mutex_unlock(&lock);
 }
 
 static Result addRange(struct Range range) {
@@ -118,6 +130,8 @@ Result cuDevicePrimaryCtxRetain(void **context, int device) {
 }
 Result cuCtxSetCurrent(void *context) {
   hasContext = context != NULL;
+  const int pauseUs = numberFrom("STAND_IN_CUDA_PAUSE", 0);
+  if (pauseUs > 0) usleep((useconds_t)pauseUs);
   return success;
 }
 Result cuGetErrorName(Result result, const char **name) {
@@ -129,14 +143,15 @@ Result cuMemAlloc_v2(Address *at, size_t byteCount) {
   if (!hasContext) return invalidContext;
   const int file = newFile(byteCount);
   *at = mapFile(file, byteCount);
-  return *at == 0 ? outOfMemory : addRange((struct Range){*at, byteCount, file, 0, 0});
+  return *at == 0 ? outOfMemory : addRange((struct Range){*at, byteCount, file, 0, 0, 0});
 }
 Result cuMemFree_v2(Address at) {
   struct Range *const range = rangeOf(at);
   if (range == NULL) return invalidValue;
-  munmap((void *)at, range->byteCount);
-  close(range->file);
-  range->byteCount = 0;
+  const struct Range gone = *range;
+  forget(range);
+  munmap((void *)gone.start, gone.byteCount);
+  close(gone.file);
   return success;
 }
 Result cuMemGetInfo_v2(size_t *left, size_t *total) {
@@ -182,16 +197,24 @@ Result cuMemHostRegister_v2(void *at, size_t byteCount, unsigned flags) {
   MAY_FAIL("cuMemHostRegister");
   if (flags != 3 || (uintptr_t)at % 4096 != 0) return invalidValue;
   if (rangeOf((Address)at) != NULL) return already;
-  return addRange((struct Range){(Address)at, byteCount, -1, 0, 0});
+  return addRange((struct Range){(Address)at, byteCount, -1, 0, 0, 0});
 }
 Result cuMemHostUnregister(void *at) {
   struct Range *const range = rangeOf((Address)at);
   if (range == NULL || range->start != (Address)at) return 713;
-  range->byteCount = 0;
+  forget(range);
   return success;
 }
 
 /* Handles for other processes. */
+
+static int isOpen(uint64_t inode) {
+  int found = 0;
+  pthread_mutex_lock(&lock);
+  for (int i = 0; i < 4096; i++) found |= ranges[i].byteCount > 0 && ranges[i].isForeign && ranges[i].inode == inode;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
 
 struct Handle {
   int process;
@@ -217,8 +240,10 @@ Result cuIpcOpenMemHandle_v2(Address *at, struct Handle handle, unsigned flags) 
   const int file = open(path, O_RDWR | O_CLOEXEC);
   struct stat status;
   if (file < 0 || fstat(file, &status) != 0) return invalidValue;
+  // Stricter than the driver, which counts: whoever opens an allocation twice closes it once too often, or once too few.
+  if (isOpen(status.st_ino)) return alreadyMapped;
   *at = mapFile(file, (size_t)status.st_size);
-  return *at == 0 ? invalidValue : addRange((struct Range){*at, (size_t)status.st_size, file, 0, 1});
+  return *at == 0 ? invalidValue : addRange((struct Range){*at, (size_t)status.st_size, file, 0, 1, status.st_ino});
 }
 Result cuIpcCloseMemHandle(Address at) {
   const struct Range *const range = rangeOf(at);
@@ -250,13 +275,13 @@ Result cuMemMap(Address at, size_t byteCount, size_t offset, uint64_t allocation
     return invalidValue;
   if (mmap((void *)at, byteCount, PROT_NONE, MAP_SHARED | MAP_FIXED, (int)allocation, 0) == MAP_FAILED)
     return invalidValue;
-  return addRange((struct Range){at, byteCount, dup((int)allocation), 1, 0});
+  return addRange((struct Range){at, byteCount, dup((int)allocation), 1, 0, 0});
 }
 Result cuMemUnmap(Address at, size_t byteCount) {
   struct Range *const range = rangeOf(at);
   if (range == NULL || range->byteCount != byteCount) return invalidValue;
   close(range->file);
-  range->byteCount = 0;
+  forget(range);
   return success;
 }
 Result cuMemSetAccess(Address at, size_t byteCount, const void *description, size_t count) {
