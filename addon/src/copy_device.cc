@@ -172,9 +172,8 @@ cuda::Result copyByRows(const DeviceLane& lane, const Move& move) {
 
 /** The way that was asked for, or the nearest that this driver, slot and block allow. */
 uint32_t pathOf(const DeviceLane& lane, const Move& move, const PieceList& list) {
-  const cuda::Driver& driver = *cuda::driver();
   const bool isPinned = move.slotRegion.isPinned(move.slotAt, move.place.payloadBytes);
-  const bool hasBatch = isPinned && (driver.memcpyBatch != nullptr || driver.memcpyBatchOf12 != nullptr);
+  const bool hasBatch = isPinned && cuda::driver()->hasBatches();
   const bool hasKernel = isPinned && lane.device->movePieces != nullptr && list.isEven && list.isAligned;
   const uint32_t asked = move.place.path;
   if (asked == TERRACE_PATH_KERNEL && hasKernel) return asked;

@@ -143,6 +143,8 @@ struct Driver {
   Result (*memcpyBatch)(Address*, Address*, size_t*, size_t, CopyAttributes*, size_t*, size_t, Stream);
   Result (*memcpyBatchOf12)(Address*, Address*, size_t*, size_t, CopyAttributes*, size_t*, size_t, size_t*,
                             Stream);
+
+  bool hasBatches() const { return memcpyBatch != nullptr || memcpyBatchOf12 != nullptr; }
 };
 
 /** The driver, started, with one device at least; or null, with the reason as the problem (problem.h). Looked

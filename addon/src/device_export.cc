@@ -56,14 +56,6 @@ int exportDescriptor(const cuda::Driver& driver, uint64_t address, terrace_devic
   return 0;
 }
 
-void closeDescriptors(terrace_device_part* parts, uint32_t partCount) {
-  for (uint32_t i = 0; i < partCount; i++) {
-    if (parts[i].kind != TERRACE_PART_DESCRIPTOR || parts[i].descriptor < 0) continue;
-    close(parts[i].descriptor);
-    parts[i].descriptor = -1;
-  }
-}
-
 /** Hands in the descriptor of each part that has one, under a name of its own. */
 int handDescriptors(const char* doorPath, terrace_device_part* parts, uint32_t partCount) {
   for (uint32_t i = 0; i < partCount; i++) {
@@ -91,12 +83,6 @@ int listOf(const terrace_device_part* parts, uint32_t partCount) {
   const int failed = refuseErrno(errno, "memfd of parts");
   close(list);
   return failed;
-}
-
-int checkCount(uint32_t partCount) {
-  return partCount >= 1 && partCount <= devicePartsMax
-             ? 0
-             : refuse(-EINVAL, "parts: must be 1 to %u, not %u", devicePartsMax, partCount);
 }
 
 /** Reads the parts that were handed in. What a peer wrote is copied first and checked afterwards. */
@@ -144,11 +130,12 @@ int exportDevice(uint64_t address, uint64_t byteCount, terrace_device_part* part
   if (failed != 0) return failed;
   if (byteCount >= 1 && byteCount <= part->allocation_bytes - part->offset) return 0;
   closeDescriptors(part, 1);
+  part->descriptor = -1;
   return refuse(-EINVAL, "byteCount: %" PRIu64 " bytes reach out of the allocation", byteCount);
 }
 
 int handDevice(const char* doorPath, const uint8_t* token, terrace_device_part* parts, uint32_t partCount) {
-  int failed = checkCount(partCount);
+  int failed = checkPartCount(partCount);
   if (failed == 0) failed = handDescriptors(doorPath, parts, partCount);
   closeDescriptors(parts, partCount);
   if (failed != 0) return failed;

@@ -41,16 +41,24 @@ int addPart(Region& region, const terrace_device_part& part, uint32_t index) {
 
 }  // namespace
 
+int checkPartCount(uint32_t partCount) {
+  return partCount >= 1 && partCount <= devicePartsMax
+             ? 0
+             : refuse(-EINVAL, "parts: must be 1 to %u, not %u", devicePartsMax, partCount);
+}
+
+void closeDescriptors(const terrace_device_part* parts, uint32_t partCount) {
+  for (uint32_t i = 0; i < partCount; i++)
+    if (parts[i].kind == TERRACE_PART_DESCRIPTOR && parts[i].descriptor >= 0) close(parts[i].descriptor);
+}
+
 int openDevice(const terrace_device_part* parts, uint32_t partCount, bool writable, uint32_t* handle) {
-  int status = 0;
-  if (partCount < 1 || partCount > devicePartsMax)
-    status = refuse(-EINVAL, "parts: must be 1 to %u, not %u", devicePartsMax, partCount);
+  int status = checkPartCount(partCount);
   auto region = std::make_shared<Region>();
   region->kind = Region::Kind::device;
   region->writable = writable;
   for (uint32_t i = 0; i < partCount && status == 0; i++) status = addPart(*region, parts[i], i);
-  for (uint32_t i = 0; i < partCount; i++)
-    if (parts[i].kind == TERRACE_PART_DESCRIPTOR && parts[i].descriptor >= 0) close(parts[i].descriptor);
+  closeDescriptors(parts, partCount);
   return status == 0 ? publishRegion(std::move(region), handle) : status;
 }
 
@@ -64,8 +72,7 @@ size_t describeDevices(char* into, size_t intoBytes) {
   driver->deviceGetCount(&count);
   int length = snprintf(into, intoBytes, "{\"driver\":\"%d.%d\",\"batches\":%s,\"devices\":[",
                         driver->version / 1000, driver->version % 1000 / 10,
-                        driver->memcpyBatch != nullptr || driver->memcpyBatchOf12 != nullptr ? "true"
-                                                                                              : "false");
+                        driver->hasBatches() ? "true" : "false");
   for (int ordinal = 0; ordinal < count && length < static_cast<int>(intoBytes); ordinal++) {
     cuda::Device number = 0;
     char name[96] = "";

@@ -17,6 +17,10 @@ int exportDevice(uint64_t address, uint64_t byteCount, terrace_device_part* part
 int handDevice(const char* doorPath, const uint8_t* token, terrace_device_part* parts, uint32_t partCount);
 int openParts(uint32_t door, int list, uint64_t byteCount, bool writable, uint32_t* handle);
 
+/** What all of these have in common: how many parts there may be, and the end of those that came by descriptor. */
+int checkPartCount(uint32_t partCount);
+void closeDescriptors(const terrace_device_part* parts, uint32_t partCount);
+
 /** JSON: the GPUs that are visible, or why none is. */
 size_t describeDevices(char* into, size_t intoBytes);
 

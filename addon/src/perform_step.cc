@@ -63,10 +63,9 @@ void copyMemory(Work& work) {
   work.byteCount = step.byteCount;
 }
 
-/** The region of a step that lies on a GPU, or null. */
-const Region* deviceOf(const Step& step) {
-  if (step.source != nullptr && step.source->isDevice()) return step.source.get();
-  return step.target != nullptr && step.target->isDevice() ? step.target.get() : nullptr;
+bool isWithDevice(const Step& step) {
+  return (step.source != nullptr && step.source->isDevice()) ||
+         (step.target != nullptr && step.target->isDevice());
 }
 
 void copyDevice(Work& work) {
@@ -77,6 +76,7 @@ void copyDevice(Work& work) {
 
 void carryOut(void* context) {
   Work& work = *static_cast<Work*>(context);
+  if (isWithDevice(work.step)) return copyDevice(work);
   switch (work.step.operation) {
     case TERRACE_WRITE:
       return writeFile(work);
@@ -110,10 +110,10 @@ void performStep(const Step& step, uint8_t* page, terrace_completion& into) {
   Work work{step, page, TERRACE_CLOSED, 0, 0};
   if (!isClosed(step)) {
     const FragileSpan spans[2] = {fragileSpanOf(step.source), fragileSpanOf(step.target)};
-    // Never under the guard: its jump would leave the driver's locks held. Slots of such steps cannot be
-    // shortened (resolve_step.cc).
-    if (deviceOf(step) != nullptr) {
-      copyDevice(work);
+    // What calls the GPU's driver is never under the guard: its jump would leave the driver's locks held. Host
+    // memory of such steps cannot be shortened (resolve_step.cc).
+    if (isWithDevice(step) || step.operation == TERRACE_PIN) {
+      carryOut(&work);
     } else if (const int lost = guardedRun(spans, carryOut, &work)) {
       work.status = lost;
       work.byteCount = 0;
